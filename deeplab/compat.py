@@ -1,0 +1,122 @@
+"""The one file that knows which TensorFlow is running.
+
+Every other module writes `import tensorflow.compat.v1 as tf` and `import tf_slim as slim` and
+works the same on TensorFlow 1.15 and on current TensorFlow 2.x. Importing this module (both
+packages, `deeplab` and `slim_nets`, do so first) makes that true:
+
+* graph mode, version 1 variables and shapes, on whatever TensorFlow is installed;
+* on TensorFlow 2.13 and later, the internal names that tf_slim 1.1.0 expects are put back, and its
+  batch norm uses `deeplab.compat_batch_norm` in place of the Keras layer that is no longer there.
+
+Nothing is changed on TensorFlow up to 2.12: an additional op in a graph would shift the op count,
+and with it every initial value that is seeded by the graph.
+"""
+import os
+import warnings
+
+# Messages of TensorFlow's C++ side below ERROR say nothing a user can act on; an explicit setting
+# of the user's wins.
+os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '2')
+with warnings.catch_warnings():
+    # TensorFlow 1.15 triggers one FutureWarning per quantised numpy type.
+    warnings.simplefilter('ignore', category=FutureWarning)
+    import tensorflow.compat.v1 as tf
+
+TF_VERSION = tuple(int(part) for part in tf.__version__.split('.')[:2])
+IS_TF1 = TF_VERSION[0] == 1
+
+# First release whose internals tf_slim 1.1.0 does not find any more.
+_FIRST_WITHOUT_SLIM_NAMES = (2, 13)
+
+
+def describe_runtime() -> str:
+    """Returns e.g. 'TensorFlow 1.15.5', for logs and for the saved configuration of a run."""
+    return 'TensorFlow ' + tf.__version__
+
+
+def set_deterministic(options, deterministic: bool):
+    """Sets whether tf.data keeps a repeatable order; the option's name changed in 2.x.
+
+    Args:
+        options: a `tf.data.Options`, changed in place.
+        deterministic: bool.
+
+    Returns:
+        The same `options`.
+    """
+    # Asking for the attribute by getattr prints a deprecation on some releases, so go by version.
+    if TF_VERSION >= (2, 6):
+        options.deterministic = deterministic
+    else:
+        options.experimental_deterministic = deterministic
+    return options
+
+
+def transform_graph(graph_def, input_names, output_names, transforms):
+    """Runs TensorFlow's graph transform tool where it exists.
+
+    Returns:
+        The new GraphDef, or None where this TensorFlow (2.x) has no such tool.
+    """
+    if not IS_TF1:
+        return None
+    from tensorflow.tools.graph_transforms import TransformGraph
+    return TransformGraph(graph_def, input_names, output_names, transforms)
+
+
+def quantize_module():
+    """Returns TensorFlow's quantisation rewriter (1.15), or None where it is gone (2.x)."""
+    if not IS_TF1:
+        return None
+    from tensorflow.contrib import quantize
+    return quantize
+
+
+def _restore_names_for_slim():
+    """Puts names that left TensorFlow's internal modules back where tf_slim looks for them."""
+    from tensorflow.python.framework import indexed_slices
+    from tensorflow.python.framework import ops
+    from tensorflow.python.framework import tensor
+    from tensorflow.python.ops import array_ops
+    from tensorflow.python.ops import array_ops_stack
+    from tensorflow.python.ops import cond
+    from tensorflow.python.ops import control_flow_assert
+    from tensorflow.python.ops import control_flow_case
+    from tensorflow.python.ops import control_flow_ops
+    from tensorflow.python.ops import variable_scope
+    from tensorflow.python.ops import variable_v1
+    from tensorflow.python.ops import while_loop
+
+    moved = (
+        (ops, 'Tensor', tensor.Tensor),
+        (ops, 'IndexedSlices', indexed_slices.IndexedSlices),
+        (array_ops, 'stack', array_ops_stack.stack),
+        (array_ops, 'unstack', array_ops_stack.unstack),
+        (control_flow_ops, 'Assert', control_flow_assert.Assert),
+        (control_flow_ops, 'case', control_flow_case.case),
+        (control_flow_ops, 'cond', cond.cond),
+        (control_flow_ops, 'while_loop', while_loop.while_loop),
+        (variable_scope, 'variable', variable_v1.VariableV1),
+    )
+    for module, name, value in moved:
+        if not hasattr(module, name):
+            setattr(module, name, value)
+
+
+def _keep_slim_batch_norm_off_keras():
+    from tf_slim.layers import layers as slim_layers
+
+    from deeplab import compat_batch_norm
+    slim_layers.normalization_layers = compat_batch_norm
+
+
+def _prepare():
+    if IS_TF1:
+        return
+    tf.disable_v2_behavior()
+    if TF_VERSION >= _FIRST_WITHOUT_SLIM_NAMES:
+        _restore_names_for_slim()
+        _keep_slim_batch_norm_off_keras()
+
+
+_prepare()
