@@ -1,0 +1,89 @@
+"""Reading and writing pictures and folders, with errors that name the file and what to do."""
+import io
+import os
+
+import numpy as np
+from PIL import Image
+from PIL import ImageOps
+
+from deeplab import errors
+
+# Photographs of any honest size are fine: the tiled prediction never holds more than a strip of them.
+Image.MAX_IMAGE_PIXELS = None
+
+IMAGE_EXTENSIONS = ('.bmp', '.gif', '.jpeg', '.jpg', '.png', '.tif', '.tiff', '.webp')
+
+
+def make_folder(path: str, flag: str) -> str:
+    """Creates `path` where it is missing and makes sure files can be written to it.
+
+    Raises:
+      UserError: naming `flag`, when the folder cannot be created or written to.
+    """
+    try:
+        os.makedirs(path, exist_ok=True)
+        probe = os.path.join(path, '.write-probe-{}'.format(os.getpid()))
+        with open(probe, 'wb'):
+            pass
+        os.remove(probe)
+    except OSError as error:
+        raise errors.UserError('{}={}: cannot write to this folder ({}). Name one that is '
+                               'writable.'.format(flag, path, error.strerror or error))
+    return path
+
+
+def write_bytes(path: str, content: bytes) -> None:
+    """Writes a file as a whole or not at all: to a temporary name beside it, then renamed."""
+    temporary = '{}.tmp-{}'.format(path, os.getpid())
+    try:
+        with open(temporary, 'wb') as stream:
+            stream.write(content)
+        os.replace(temporary, path)
+    except OSError as error:
+        if os.path.exists(temporary):
+            os.remove(temporary)
+        raise errors.UserError('Cannot write {}: {}.'.format(path, error.strerror or error))
+
+
+def write_text(path: str, content: str) -> None:
+    """Writes text in UTF-8 as a whole or not at all."""
+    write_bytes(path, content.encode('utf-8'))
+
+
+def encode_image(image, image_format='PNG', palette=None, **options) -> bytes:
+    """Encodes a uint8 array `[height, width]` or `[height, width, 3]`.
+
+    Args:
+      image: the pixels.
+      image_format: a format Pillow writes: 'PNG', 'JPEG', ...
+      palette: uint8 `[256, 3]`; a `[height, width]` array is then written as a palette image, which
+        shows in colour and reads back as labels.
+      **options: passed on to Pillow.
+    """
+    picture = Image.fromarray(np.ascontiguousarray(image, dtype=np.uint8))
+    if palette is not None:
+        picture.putpalette(np.asarray(palette, dtype=np.uint8).tobytes())
+    stream = io.BytesIO()
+    picture.save(stream, format=image_format, **options)
+    return stream.getvalue()
+
+
+def write_png(path: str, image, palette=None) -> None:
+    """Writes a uint8 array `[height, width]` or `[height, width, 3]` as PNG (see `encode_image`)."""
+    # Level 6 of zlib costs several times the time of level 3 on photographs for a few per cent.
+    write_bytes(path, encode_image(image, 'PNG', palette, compress_level=3))
+
+
+def read_image(path: str) -> np.ndarray:
+    """Reads a picture as it is meant to be seen: RGB, uint8 `[height, width, 3]`, EXIF turn applied.
+
+    Raises:
+      UserError: the file is missing or no readable picture.
+    """
+    try:
+        with Image.open(path) as picture:
+            return np.array(ImageOps.exif_transpose(picture).convert('RGB'))
+    except FileNotFoundError:
+        raise errors.UserError('{}: there is no such file.'.format(path))
+    except (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError) as error:
+        raise errors.UserError('{}: not a readable picture ({}).'.format(path, error))
