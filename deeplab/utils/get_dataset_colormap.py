@@ -36,8 +36,8 @@ def bit_get(val, idx):
 def create_pascal_label_colormap() -> np.ndarray:
     """Returns the PASCAL VOC colours, int `[512, 3]`, computed by the rule of the VOC devkit.
 
-    The bits of a label are dealt out in turn to red, green and blue, highest colour bit first, which
-    keeps the colours of neighbouring labels far apart.
+    The bits of a label are dealt out in turn to red, green and blue, highest colour bit first,
+    which keeps the colours of neighbouring labels far apart.
     """
     labels = np.arange(_PASCAL_ENTRIES)
     table = np.zeros((_PASCAL_ENTRIES, 3), dtype=int)
@@ -133,8 +133,9 @@ def create_label_colormap(dataset=_PASCAL) -> np.ndarray:
     if not isinstance(dataset, str):
         return _check_table(dataset)
     if dataset not in _CREATORS:
-        raise errors.UserError('Unsupported dataset. There is no colormap {!r}; known are {}.{}'.format(
-            dataset, ', '.join(colormap_names()), errors.nearest(dataset, _CREATORS)))
+        raise errors.UserError(
+            'Unsupported dataset. There is no colormap {!r}; known are {}.{}'.format(
+                dataset, ', '.join(colormap_names()), errors.nearest(dataset, _CREATORS)))
     return _CREATORS[dataset]()
 
 

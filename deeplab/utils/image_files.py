@@ -8,7 +8,7 @@ from PIL import ImageOps
 
 from deeplab import errors
 
-# Photographs of any honest size are fine: the tiled prediction never holds more than a strip of them.
+# Photographs of any honest size are fine: tiled prediction needs little more than the picture.
 Image.MAX_IMAGE_PIXELS = None
 
 IMAGE_EXTENSIONS = ('.bmp', '.gif', '.jpeg', '.jpg', '.png', '.tif', '.tiff', '.webp')
@@ -56,8 +56,8 @@ def encode_image(image, image_format='PNG', palette=None, **options) -> bytes:
     Args:
       image: the pixels.
       image_format: a format Pillow writes: 'PNG', 'JPEG', ...
-      palette: uint8 `[256, 3]`; a `[height, width]` array is then written as a palette image, which
-        shows in colour and reads back as labels.
+      palette: uint8 `[256, 3]`; a `[height, width]` array is then written as a palette image,
+        which shows in colour and reads back as labels.
       **options: passed on to Pillow.
     """
     picture = Image.fromarray(np.ascontiguousarray(image, dtype=np.uint8))
@@ -69,13 +69,13 @@ def encode_image(image, image_format='PNG', palette=None, **options) -> bytes:
 
 
 def write_png(path: str, image, palette=None) -> None:
-    """Writes a uint8 array `[height, width]` or `[height, width, 3]` as PNG (see `encode_image`)."""
+    """Writes a uint8 array `[height, width]` or `[height, width, 3]` as PNG."""
     # Level 6 of zlib costs several times the time of level 3 on photographs for a few per cent.
     write_bytes(path, encode_image(image, 'PNG', palette, compress_level=3))
 
 
 def read_image(path: str) -> np.ndarray:
-    """Reads a picture as it is meant to be seen: RGB, uint8 `[height, width, 3]`, EXIF turn applied.
+    """Reads a picture as it is meant to be seen: uint8 RGB `[height, width, 3]`, EXIF turn done.
 
     Raises:
       UserError: the file is missing or no readable picture.

@@ -29,7 +29,7 @@ def save_annotation(label, save_dir, filename, add_colormap=True, normalize_to_u
         `[height, width, 3]`.
       save_dir: an existing folder.
       filename: file name without its extension.
-      add_colormap: write the colours of the labels (RGB). The two options below have no effect then.
+      add_colormap: write the colours of the labels (RGB); the two options below then do nothing.
       normalize_to_unit_values: stretch the values linearly to 0..1 (a constant image stays).
       scale_values: multiply the values by 255. Results beyond 255 wrap around modulo 256.
       colormap_type: name of a colormap or a table `[entries, 3]`.
