@@ -1,0 +1,1 @@
+"""Data sets: record format, descriptions, the input pipeline and the conversion engine."""
