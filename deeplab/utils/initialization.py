@@ -1,0 +1,174 @@
+"""Starting a training run from the weights of another checkpoint."""
+import collections
+import os
+
+from absl import logging
+import tensorflow.compat.v1 as tf
+
+from deeplab.errors import UserError
+
+# How a checkpoint and a graph fit together; all lists are sorted by name.
+Match = collections.namedtuple('Match', [
+    'loaded',      # variables in both, of the same shape
+    'mismatched',  # (variable, checkpoint shape): in both, shapes differ
+    'skipped',     # (variable, checkpoint shape or None): left out on request
+    'new',         # variables that the checkpoint does not hold
+    'unused',      # names in the checkpoint that no variable of the graph has
+])
+
+_SLOTS = ('Momentum', 'Adam', 'Adam_1')
+
+
+def _under(name, scopes):
+    return any(name.startswith(scope) for scope in scopes)
+
+
+def _shape(variable):
+    return variable.get_shape().as_list()
+
+
+def match(checkpoint_path, variables, skipped_scopes=()):
+    """Compares a checkpoint with a graph's variables.
+
+    Args:
+      checkpoint_path: checkpoint prefix.
+      variables: variables to look for.
+      skipped_scopes: variables whose name starts with one of these are not to be loaded.
+
+    Returns:
+      A Match.
+
+    Raises:
+      UserError: where the checkpoint cannot be read.
+    """
+    saved = read_shapes(checkpoint_path)
+    found = Match([], [], [], [], [])
+    for variable in sorted(variables, key=lambda variable: variable.op.name):
+        name = variable.op.name
+        shape = saved.pop(name, None)
+        if _under(name, skipped_scopes):
+            found.skipped.append((variable, shape))
+        elif shape is None:
+            found.new.append(variable)
+        elif shape != _shape(variable):
+            found.mismatched.append((variable, shape))
+        else:
+            found.loaded.append(variable)
+    found.unused.extend(sorted(saved))
+    return found
+
+
+def read_shapes(checkpoint_path):
+    """{variable name: shape as a list} of a checkpoint prefix; UserError where it cannot be read."""
+    try:
+        return dict(tf.train.NewCheckpointReader(checkpoint_path).get_variable_to_shape_map())
+    except Exception as error:  # The class differs between TensorFlow versions.
+        raise UserError('Cannot read the checkpoint {}: {}'.format(
+            checkpoint_path, str(error).splitlines()[0]))
+
+
+def table(found, limit=12):
+    """Lines that tell what was loaded, skipped and new, for the log."""
+    lines = ['{} variables loaded, {} skipped, {} new; {} of the checkpoint unused'.format(
+        len(found.loaded), len(found.skipped), len(found.new), len(found.unused))]
+    skipped = ['{}  {} in the checkpoint, {} here'.format(
+        variable.op.name, shape or 'absent', _shape(variable)) for variable, shape in found.skipped]
+    new = ['{}  {}'.format(variable.op.name, _shape(variable)) for variable in found.new
+           if not _is_slot(variable.op.name)]
+    slots = len(found.new) - len(new)
+    for title, rows in (('skipped', skipped), ('new', new), ('unused', found.unused)):
+        lines.extend('  {}: {}'.format(title, row) for row in rows[:limit])
+        if len(rows) > limit:
+            lines.append('  {}: and {} more'.format(title, len(rows) - limit))
+    if slots:
+        lines.append('  new: {} optimizer slots'.format(slots))
+    return lines
+
+
+def _is_slot(name):
+    return name.rsplit('/', 1)[-1] in _SLOTS
+
+
+def _refuse_mismatch(checkpoint_path, found, last_layers):
+    variable, shape = found.mismatched[0]
+    others = len(found.mismatched) - 1
+    if any(_under(variable.op.name, last_layers) for variable, _ in found.mismatched):
+        advice = ('To train these layers anew, as for another number of classes, pass '
+                  '--initialize_last_layer=false (and --last_layers_contain_logits_only=true to '
+                  'still load the rest of the head).')
+    else:
+        advice = ('The checkpoint is of another network: check --model_variant, '
+                  '--depth_multiplier and the other model flags.')
+    raise UserError('{} of --tf_initial_checkpoint={} has shape {}, but {} here{}. {}'.format(
+        variable.op.name, checkpoint_path, shape, _shape(variable),
+        ' ({} more differ)'.format(others) if others else '', advice))
+
+
+def get_model_init_fn(train_logdir,
+                      tf_initial_checkpoint,
+                      initialize_last_layer,
+                      last_layers,
+                      ignore_missing_vars=False):
+    """A function that loads the initial checkpoint's weights into a session.
+
+    All global variables of the graph are looked for but `global_step`, optimizer slots included.
+
+    Args:
+      train_logdir: folder of this run's checkpoints; where it has one already, that one is resumed
+        from and the initial checkpoint ignored, with a warning.
+      tf_initial_checkpoint: checkpoint prefix, or a folder to take the latest one of, or None.
+      initialize_last_layer: also load the last layers.
+      last_layers: name scopes of the last layers.
+      ignore_missing_vars: whether variables that the checkpoint does not hold keep their initial
+        values (True) or are an error.
+
+    Returns:
+      A function of a tf.Session, or None where there is nothing to load.
+
+    Raises:
+      UserError: no such checkpoint; a variable with another shape than the checkpoint's; with
+        `ignore_missing_vars` False, variables that the checkpoint does not hold.
+    """
+    if not tf_initial_checkpoint:
+        logging.info('No initial checkpoint: all weights start from their initialisers.')
+        return None
+    resumed = tf.train.latest_checkpoint(train_logdir) if train_logdir else None
+    if resumed:
+        logging.warning(
+            'Ignoring --tf_initial_checkpoint=%s: %s is resumed. To start from the initial '
+            'checkpoint, use an empty --train_logdir.', tf_initial_checkpoint, resumed)
+        return None
+
+    path = _resolve(tf_initial_checkpoint)
+    skipped = ['global_step'] + ([] if initialize_last_layer else list(last_layers))
+    found = match(path, tf.global_variables(), skipped)
+    if found.mismatched:
+        _refuse_mismatch(path, found, last_layers)
+    if found.new and not ignore_missing_vars:
+        raise UserError('--tf_initial_checkpoint={} does not hold {} of the variables, such as '
+                        '{}.'.format(path, len(found.new), found.new[0].op.name))
+    if not found.loaded:
+        raise UserError('--tf_initial_checkpoint={} holds none of the variables of this network. '
+                        'It has {}...; check --model_variant.'.format(
+                            path, ', '.join(found.unused[:3])))
+    logging.info('Weights from %s:\n%s', path, '\n'.join(table(found)))
+    saver = tf.train.Saver(found.loaded, name='initial_checkpoint')
+    return lambda session: saver.restore(session, path)
+
+
+def _resolve(path):
+    """The checkpoint prefix a user meant: a prefix, a folder, or one of a checkpoint's files."""
+    if os.path.isdir(path):
+        latest = tf.train.latest_checkpoint(path)
+        if latest is None:
+            raise UserError('--tf_initial_checkpoint={}: this folder holds no checkpoint.'.format(
+                path))
+        return latest
+    for suffix in ('.index', '.meta', '.data-00000-of-00001'):
+        if path.endswith(suffix):
+            path = path[:-len(suffix)]
+    # Old checkpoints of classification networks are one file without an index.
+    if not tf.gfile.Exists(path + '.index') and not tf.gfile.Exists(path):
+        raise UserError('--tf_initial_checkpoint={}: no such checkpoint. Give the path up to and '
+                        'without .index, like /path/to/model.ckpt-30000.'.format(path))
+    return path
