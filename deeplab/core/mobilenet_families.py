@@ -3,14 +3,11 @@
 MobileNetV2 (arXiv 1801.04381), MobileNetV3 with the segmentation tail (arXiv 1905.02244, section
 6.4) and MobileNet-EdgeTPU.
 """
-import copy
-
 import tensorflow.compat.v1 as tf
 import tf_slim as slim
 
 from deeplab.core import backbone
 from slim_nets.mobilenet import mobilenet_v2 as v2
-from slim_nets.mobilenet import mobilenet_v3 as v3
 
 
 def mobilenet_v2_arg_scope(is_training=True, weight_decay=0.00004, stddev=0.09,
