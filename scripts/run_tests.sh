@@ -1,0 +1,43 @@
+#!/usr/bin/env bash
+# Sets up and runs the test suite on every runtime this machine has an interpreter for.
+#
+#   scripts/run_tests.sh [pytest arguments]
+#
+# PROCESSES=N runs that many test processes a runtime (default: one a runtime).
+set -uo pipefail
+cd "$(dirname "$0")/.."
+
+status=0
+ran=()
+skipped=()
+
+run_on() {
+  local runtime=$1 venv=$2
+  shift 2
+  PYTHON='' scripts/setup.sh --runtime="$runtime" --venv="$venv"
+  case $? in
+    0) ;;
+    3) [ "$runtime" = 1 ] && second_venv=.venv
+       skipped+=("TensorFlow $runtime.x: no interpreter for it"); return ;;
+    *) status=1; skipped+=("TensorFlow $runtime.x: set-up failed"); return ;;
+  esac
+  local name
+  name=$("$venv/bin/python" -c 'from deeplab import compat; print(compat.describe_runtime())')
+  echo "== tests on $name ($venv)"
+  "$venv/bin/python" -m pytest "$@"
+  local result=$?
+  [ $result -eq 0 ] || status=1
+  ran+=("$name: $([ $result -eq 0 ] && echo passed || echo FAILED)")
+}
+
+# The environment of the program itself serves the runtime it holds.
+second_venv=.venv-tf2
+run_on 1 .venv "$@"
+run_on 2 "$second_venv" "$@"
+
+echo
+echo "== runtimes"
+for line in "${ran[@]}"; do echo "$line"; done
+for line in "${skipped[@]}"; do echo "not run: $line"; done
+[ ${#ran[@]} -gt 0 ] || { echo "error: no runtime could be tested" >&2; status=1; }
+exit $status
