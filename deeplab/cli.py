@@ -2,13 +2,14 @@
 
     from deeplab import cli
 
-    cli.define_list('atrous_rates', None, 'Rates.', item_type=int)
+    def define_flags():
+        cli.define_list('atrous_rates', None, 'Rates.', item_type=int)
 
     def main(_):
         ...
 
     def entry():
-        cli.run(main)
+        cli.run(main, define_flags)
 """
 import os
 import sys
@@ -156,11 +157,13 @@ def _guarded(main):
     return run_main
 
 
-def run(main):
+def run(main, define_flags=None):
     """Runs an entry point: strict flags, user errors in one line, an exit status that tells.
 
     Args:
         main: function of the remaining command line ([program]), returning None or a status.
+        define_flags: function that defines the command's flags. They are defined here, not when
+            the module is imported, so that several commands can be imported side by side.
 
     Exits with 0, or 1 for a user's mistake in data or files, 2 for one on the command line, 130
     when interrupted. Any other exception is a defect of the program and keeps its traceback.
@@ -169,4 +172,6 @@ def run(main):
     import tensorflow.compat.v1 as tf
     tf.logging.set_verbosity(tf.logging.ERROR)
     logging.use_absl_handler()
+    if define_flags is not None:
+        define_flags()
     app.run(_guarded(main), flags_parser=parse_flags)

@@ -84,13 +84,22 @@ def _some(names):
     return ', '.join(names[:_MOST_NAMED]) + (' and {} more'.format(more) if more > 0 else '')
 
 
-def check_checkpoint(prefix: str, variables, remedy: str = None):
+def _advice(name, shape, class_flag):
+    if not name.startswith('logits/'):
+        return 'Give the flags the checkpoint was trained with.'
+    return ('The checkpoint was trained for {classes} classes: give {flag}{value}.'.format(
+        classes=shape[-1], flag=class_flag,
+        value=' of a data set with that many' if class_flag == '--dataset' else
+        '={}'.format(shape[-1])))
+
+
+def check_checkpoint(prefix: str, variables, class_flag: str = '--dataset'):
     """Checks that a checkpoint holds every variable in its shape.
 
     Args:
         prefix: of the checkpoint.
         variables: list of variables, or dict from name in the checkpoint to variable.
-        remedy: what to do about another number of classes; None for the general advice.
+        class_flag: the flag that decides the number of classes, for the message.
 
     Raises:
         UserError: variables are missing (names them), or have another shape (both shapes).
@@ -104,13 +113,10 @@ def check_checkpoint(prefix: str, variables, remedy: str = None):
     different.sort(key=lambda name: not name.startswith('logits/'))
     if different:
         name = different[0]
-        advice = remedy or ('The checkpoint was trained for {} classes: use the data set '
-                            '(--dataset, --num_classes) it was trained on.'.format(saved[name][-1]))
-        if not name.startswith('logits/') and remedy is None:
-            advice = 'Give the flags the checkpoint was trained with.'
         raise errors.UserError(
             'checkpoint {}: variable {} has shape {} there and {} in this network. {}'.format(
-                prefix, name, saved[name], variables[name].shape.as_list(), advice))
+                prefix, name, saved[name], variables[name].shape.as_list(),
+                _advice(name, saved[name], class_flag)))
     missing = [name for name in sorted(variables) if name not in saved]
     if missing:
         raise errors.UserError(
@@ -119,18 +125,19 @@ def check_checkpoint(prefix: str, variables, remedy: str = None):
             'with.'.format(prefix, len(missing), len(variables), _some(missing)))
 
 
-def restore(session, prefix: str, variables):
+def restore(session, prefix: str, variables, class_flag: str = '--dataset'):
     """Restores variables from a checkpoint, after `check_checkpoint`.
 
     Args:
         session: the session to restore into.
         prefix: of the checkpoint.
         variables: list of variables, or dict from name in the checkpoint to variable.
+        class_flag: see `check_checkpoint`.
 
     Raises:
         UserError: see `check_checkpoint`; or the checkpoint's data are damaged.
     """
-    check_checkpoint(prefix, variables)
+    check_checkpoint(prefix, variables, class_flag)
     try:
         tf.train.Saver(variables).restore(session, prefix)
     except (tf.errors.OpError, ValueError) as error:
