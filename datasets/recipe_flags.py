@@ -1,0 +1,66 @@
+"""Flags and steps that the recipes of this folder share."""
+import os
+
+from absl import flags
+
+from deeplab.datasets import conversion
+from deeplab.datasets import conversion_images
+from deeplab.datasets import conversion_labels
+from deeplab.datasets import conversion_workers
+from deeplab.datasets import dataset_report
+from deeplab.datasets import descriptions
+
+FLAGS = flags.FLAGS
+
+
+def define_conversion_flags(num_shards: int) -> None:
+    """Defines how a conversion runs.
+
+    Args:
+        num_shards: default number of shards a split.
+    """
+    flags.DEFINE_integer('num_shards', num_shards, 'Shards (files) a split.', lower_bound=1)
+    flags.DEFINE_integer('num_workers', 0, 'Processes at work; 0 takes one for each core.',
+                         lower_bound=0)
+    flags.DEFINE_bool('skip_bad', False, 'Leave bad pictures out and list them in '
+                      '<split>_skipped.txt; otherwise the first one stops the conversion.')
+    flags.DEFINE_bool('overwrite', False, 'Remove the shards of these splits that are in '
+                      '--output_dir already. Without it a stopped conversion goes on.')
+
+
+def define_format_flags() -> None:
+    """Defines the reference's format flags."""
+    flags.DEFINE_enum('image_format', 'png', ['jpg', 'jpeg', 'png'],
+                      'Which file to take where an image lies there in several formats; otherwise '
+                      'the format is recognised by itself.')
+    flags.DEFINE_enum('label_format', 'png', ['png'], 'Format of the label images.')
+
+
+def preferred_extension() -> str:
+    """Returns the extension that --image_format asks for."""
+    return '.' + FLAGS.image_format
+
+
+def convert(description, splits, orientation='keep', class_map=None) -> None:
+    """Converts with the settings of the flags and prints the report.
+
+    Args:
+        description: descriptions.Description of the data set.
+        splits: split name -> list of conversion_pairs.Pair.
+        orientation: one of conversion_images.ORIENTATIONS.
+        class_map: conversion_labels.ClassMap for the label files, or None.
+    """
+    labels = conversion_labels.LabelRules(
+        description.num_classes, description.ignore_label, class_map)
+    options = conversion.Options(
+        num_shards=FLAGS.num_shards, num_workers=FLAGS.num_workers, skip_bad=FLAGS.skip_bad,
+        overwrite=FLAGS.overwrite)
+    print('Converting {} images with {} worker(s) into {}'.format(
+        sum(len(pairs) for pairs in splits.values()),
+        FLAGS.num_workers or conversion_workers.cpu_count(), FLAGS.output_dir), flush=True)
+    described = conversion.convert(
+        description, splits, FLAGS.output_dir,
+        conversion_images.Rules(labels, orientation), options)
+    print('\n' + dataset_report.format_report(described.report, described))
+    print('\nDescription and report as JSON: {}'.format(
+        os.path.join(FLAGS.output_dir, descriptions.FILE_NAME)))
