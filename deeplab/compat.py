@@ -11,16 +11,52 @@ packages, `deeplab` and `slim_nets`, do so first) makes that true:
 Nothing is changed on TensorFlow up to 2.12: an additional op in a graph would shift the op count,
 and with it every initial value that is seeded by the graph.
 """
+import contextlib
+import glob
 import os
+import re
+import sys
+import tempfile
 import warnings
 
-# Messages of TensorFlow's C++ side below ERROR say nothing a user can act on; an explicit setting
-# of the user's wins.
-os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '2')
-with warnings.catch_warnings():
+# Messages of TensorFlow's C++ side below ERROR say nothing a user can act on, and without a GPU its
+# one ERROR is that there is no GPU; whatever stops a run is raised as well. An explicit setting of
+# the user's wins.
+os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '2' if glob.glob('/dev/nvidia[0-9]*') else '3')
+# What TensorFlow 2.x says all the same while it is imported, before its log level is read.
+_IMPORT_NOISE = re.compile(
+    r'WARNING: All log messages before absl::InitializeLog|[IW]\d{4} |To enable the following')
+
+
+@contextlib.contextmanager
+def _without_import_noise():
+    """Holds back what the process writes to stderr, then passes on what is not noise."""
+    try:
+        stderr = sys.stderr.fileno()
+        kept = os.dup(stderr)
+    except (OSError, ValueError, AttributeError):
+        # No real stderr (a notebook, a test that captures it): nothing to hold back.
+        yield
+        return
+    with tempfile.TemporaryFile() as held:
+        os.dup2(held.fileno(), stderr)
+        try:
+            yield
+        finally:
+            sys.stderr.flush()
+            os.dup2(kept, stderr)
+            os.close(kept)
+            held.seek(0)
+            for line in held.read().decode('utf-8', 'replace').splitlines():
+                if not _IMPORT_NOISE.match(line):
+                    print(line, file=sys.stderr)
+
+
+with warnings.catch_warnings(), _without_import_noise():
     # TensorFlow 1.15 triggers one FutureWarning per quantised numpy type.
     warnings.simplefilter('ignore', category=FutureWarning)
     import tensorflow.compat.v1 as tf
+    from tensorflow.python.framework import ops as _  # noqa: F401  (loads the rest of it)
 
 TF_VERSION = tuple(int(part) for part in tf.__version__.split('.')[:2])
 IS_TF1 = TF_VERSION[0] == 1
@@ -113,7 +149,10 @@ def _keep_slim_batch_norm_off_keras():
 def _prepare():
     if IS_TF1:
         return
+    verbosity = tf.logging.get_verbosity()
+    tf.logging.set_verbosity(tf.logging.ERROR)
     tf.disable_v2_behavior()
+    tf.logging.set_verbosity(verbosity)
     if TF_VERSION >= _FIRST_WITHOUT_SLIM_NAMES:
         _restore_names_for_slim()
         _keep_slim_batch_norm_off_keras()
