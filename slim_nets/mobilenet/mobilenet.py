@@ -63,6 +63,12 @@ def op(opfunc, multiplier_func=depth_multiplier, **params):
     return Op(opfunc, params=params, multiplier_func=multiplier_func)
 
 
+def keep_last_layer_wide(conv_defs):
+    """Returns a network like `conv_defs` whose last layer no depth multiplier changes."""
+    *layers, last = conv_defs['spec']
+    return dict(conv_defs, spec=layers + [last._replace(multiplier_func=keep_depth)])
+
+
 class _StrideBudget(object):
     """Turns strides into atrous rates once a network is as coarse as it may become.
 

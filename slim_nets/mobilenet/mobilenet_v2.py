@@ -54,13 +54,6 @@ V2_DEF = {'defaults': _defaults(slim.batch_norm), 'spec': _spec()}
 V2_DEF_GROUP_NORM = {'defaults': _defaults(slim.group_norm), 'spec': _spec()}
 
 
-def _keep_last_layer_wide(conv_defs):
-    """Returns the definition with a last layer that no depth multiplier narrows."""
-    spec = list(conv_defs['spec'])
-    spec[-1] = spec[-1]._replace(multiplier_func=lib.keep_depth)
-    return dict(conv_defs, spec=spec)
-
-
 def _with_default(conv_defs, functions, **arguments):
     """Returns the definition with further default arguments for some functions."""
     defaults = dict(conv_defs['defaults'])
@@ -98,7 +91,7 @@ def mobilenet(input_tensor, num_classes=1001, depth_multiplier=1.0, scope='Mobil
         raise ValueError('MobileNetV2 is scaled by argument `depth_multiplier`, not `multiplier`')
     conv_defs = V2_DEF if conv_defs is None else conv_defs
     if finegrain_classification_mode and depth_multiplier < 1:
-        conv_defs = _keep_last_layer_wide(conv_defs)
+        conv_defs = lib.keep_last_layer_wide(conv_defs)
     if activation_fn is not None:
         conv_defs = _with_default(conv_defs, _CONVOLUTIONS, activation_fn=activation_fn)
     with lib.safe_arg_scope([lib.depth_multiplier], min_depth=min_depth,
