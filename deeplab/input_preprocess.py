@@ -86,7 +86,8 @@ def preprocess_image_and_label(image, label, crop_height, crop_width, min_resize
         ignore_label: label of padded pixels.
         is_training: whether to crop and flip at random; otherwise the picture is only padded to
             the crop at its bottom and right.
-        model_variant: backbone, which decides the colour of padded pixels; None gives mid-grey.
+        model_variant: backbone, which decides the colour of padded pixels; None gives ImageNet's
+            mean colour.
 
     Returns:
         original_image: the picture as it came, or as resized to the range (then float32).
@@ -98,7 +99,7 @@ def preprocess_image_and_label(image, label, crop_height, crop_width, min_resize
             larger than the crop, or for contradicting options.
     """
     if model_variant is None:
-        logging.warning('No model_variant given: pictures are padded with mid-grey.')
+        logging.warning('No model_variant given: padded with the mean colour of ImageNet.')
     options = Options(
         crop_height, crop_width, min_resize_value, max_resize_value, resize_factor,
         min_scale_factor, max_scale_factor, scale_factor_step_size, ignore_label, is_training,
@@ -160,20 +161,24 @@ def fit_to_crop(image, label, options: Options):
     """
     height, width = preprocess_utils.resolve_shape(image, rank=3)[:2]
     crop = [options.crop_height, options.crop_width]
-    target = [_larger(side, wanted) for side, wanted in zip((height, width), crop)]
-    if any(isinstance(side, int) and side > wanted for side, wanted in zip(target, crop)):
-        raise errors.UserError('The picture ({}) is larger than the crop ({}).'.format(
-            [height, width], crop))
+    target_height = _at_least(options.crop_height, height, 'height')
+    target_width = _at_least(options.crop_width, width, 'width')
     mean_pixel = feature_extractor.mean_pixel(options.model_variant)
     image = preprocess_utils.pad_to_bounding_box(
-        tf.cast(image, tf.float32), 0, 0, target[0], target[1], mean_pixel)
+        tf.cast(image, tf.float32), 0, 0, target_height, target_width, mean_pixel)
     image.set_shape(crop + [3])
     if label is not None:
         label = preprocess_utils.pad_to_bounding_box(
-            tf.cast(label, tf.int32), 0, 0, target[0], target[1], options.ignore_label)
+            tf.cast(label, tf.int32), 0, 0, target_height, target_width, options.ignore_label)
         label.set_shape(crop + [1])
     return image, label
 
 
-def _larger(side, wanted):
-    return max(side, wanted) if isinstance(side, int) else tf.maximum(side, wanted)
+def _at_least(wanted, side, what):
+    """Returns the longer of a side of the crop and of the picture."""
+    if not isinstance(side, int):
+        return tf.maximum(side, wanted)
+    if side > wanted:
+        raise errors.UserError('The crop has a {0} of {1}, less than the {0} of the picture, {2}.'
+                               .format(what, wanted, side))
+    return wanted

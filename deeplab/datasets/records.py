@@ -35,6 +35,9 @@ TF_DEEPLABV3_KEYS = RecordKeys(
     channels=None, label='label', label_format=None)
 _KNOWN_FORMATS = (REFERENCE_KEYS, TF_DEEPLABV3_KEYS)
 
+# One whole record; `label` is b'' where there is none.
+Record = collections.namedtuple('Record', ['name', 'height', 'width', 'image', 'label'])
+
 # What the header of one record says, pictures untouched.
 RecordInfo = collections.namedtuple('RecordInfo', ['name', 'height', 'width', 'has_label'])
 
@@ -151,19 +154,19 @@ def _header_size(encoded):
     return height, width
 
 
-def _info(content, features, keys, fallback_name):
+def _record(content, features, keys, fallback_name):
+    """Returns a `Record` whose pictures are slices of `content`."""
     def get(key, default):
         values = features.get(key) if key else None
         return values[0] if values else default
 
     nothing = slice(0, 0)
+    image = get(keys.image, nothing)
     height, width = get(keys.height, 0), get(keys.width, 0)
     if not height or not width:
-        height, width = _header_size(content[get(keys.image, nothing)])
+        height, width = _header_size(content[image])
     name = content[get(keys.name, nothing)].decode('utf-8', 'replace')
-    label = get(keys.label, nothing)
-    return RecordInfo(name=name or fallback_name, height=height, width=width,
-                      has_label=label.stop > label.start)
+    return Record(name or fallback_name, height, width, image, get(keys.label, nothing))
 
 
 def _keys_of(features, where):
@@ -177,14 +180,26 @@ def _keys_of(features, where):
 
 
 def _read(content, span, path, index):
-    """Returns (RecordKeys, RecordInfo) of one record."""
+    """Returns (RecordKeys, Record) of one record; its pictures are slices of `content`."""
     where = '{} record {}'.format(path, index)
     try:
         features = example_wire.read_features(content, span.start, span.start + span.length)
     except ValueError as error:
         raise errors.UserError('{}: cannot be parsed ({}).'.format(where, error))
     keys = _keys_of(features, where)
-    return keys, _info(content, features, keys, where)
+    return keys, _record(content, features, keys, where)
+
+
+def read(path: str):
+    """Yields every `Record` of a shard, its pictures as encoded bytes.
+
+    Raises:
+        UserError: naming shard and record index, when a record is damaged or of another format.
+    """
+    with tfrecord_file.open_bytes(path) as content:
+        for index, span in enumerate(tfrecord_file.walk(content, path)):
+            _, record = _read(content, span, path, index)
+            yield record._replace(image=content[record.image], label=content[record.label])
 
 
 def scan(path: str) -> tuple:
@@ -198,12 +213,17 @@ def scan(path: str) -> tuple:
 
 @functools.lru_cache(maxsize=4096)
 def _scan(path, spans):
+    infos = []
     with tfrecord_file.open_bytes(path) as content:
-        return tuple(_read(content, span, path, index)[1] for index, span in enumerate(spans))
+        for index, span in enumerate(spans):
+            _, record = _read(content, span, path, index)
+            infos.append(RecordInfo(record.name, record.height, record.width,
+                                    has_label=record.label.stop > record.label.start))
+    return tuple(infos)
 
 
 def first_record(shards):
-    """Returns (RecordKeys, RecordInfo) of the first record of these shards.
+    """Returns (RecordKeys, Record) of the first record of these shards.
 
     Raises:
         UserError: when the shards hold no record at all.
@@ -212,7 +232,9 @@ def first_record(shards):
         spans = tfrecord_file.spans(path)
         if spans:
             with tfrecord_file.open_bytes(path) as content:
-                return _read(content, spans[0], path, 0)
+                keys, record = _read(content, spans[0], path, 0)
+                return keys, record._replace(image=content[record.image],
+                                             label=content[record.label])
     raise errors.UserError('No record in {} shard(s), the first being {}.'.format(
         len(shards), shards[0] if shards else '(none)'))
 

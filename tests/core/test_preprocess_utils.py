@@ -134,9 +134,7 @@ def test_pad_records():
             continue
         padded = run(pad())
         key = 'pad_' + record['name']
-        assert list(padded.shape) == record['result']['shape'], key
-        if record['name'] != 'batch':
-            GOLDENS.check(padded, record['result'], key)
+        GOLDENS.check(padded, record['result'], key)
         area = padded[..., offset_y:offset_y + 37, offset_x:offset_x + 53, :]
         np.testing.assert_array_equal(area, pixels)
 

@@ -204,8 +204,11 @@ def test_scan(tmp_path):
                                   records.RecordInfo('picture1', 50, 10, False))
     assert records.image_sizes([path]) == {(20, 30): 'picture0', (50, 10): 'picture1'}
     assert records.largest_image([path]) == (50, 30)
-    keys, info = records.first_record([path])
-    assert keys is records.REFERENCE_KEYS and info.name == 'picture0'
+    keys, record = records.first_record([path])
+    assert keys is records.REFERENCE_KEYS and record.name == 'picture0'
+    names = [(record.name, len(record.label) > 0) for record in records.read(path)]
+    assert names == [('picture0', True), ('picture1', False)]
+    assert next(records.read(path)).image == record.image
 
 
 def test_scan_of_the_other_record_format(tmp_path):
@@ -215,9 +218,11 @@ def test_scan_of_the_other_record_format(tmp_path):
     made.features.feature['label'].bytes_list.value.append(b'label')
     path = str(tmp_path / 'shard')
     tfrecord_file.write(path, [made.SerializeToString()])
-    keys, info = records.first_record([path])
+    keys, record = records.first_record([path])
     assert keys is records.TF_DEEPLABV3_KEYS
-    assert info == records.RecordInfo(path + ' record 0', 12, 17, True)
+    assert record == next(records.read(path))
+    assert record[:3] == (path + ' record 0', 12, 17) and record.label == b'label'
+    assert records.scan(path) == (records.RecordInfo(path + ' record 0', 12, 17, True),)
 
 
 def test_scan_errors(tmp_path):
