@@ -1,11 +1,11 @@
 """Starting a training run from the weights of another checkpoint."""
 import collections
-import os
 
 from absl import logging
 import tensorflow.compat.v1 as tf
 
 from deeplab.errors import UserError
+from deeplab.utils import checkpoints
 
 # How a checkpoint and a graph fit together; all lists are sorted by name.
 Match = collections.namedtuple('Match', [
@@ -41,7 +41,7 @@ def match(checkpoint_path, variables, skipped_scopes=()):
     Raises:
       UserError: where the checkpoint cannot be read.
     """
-    saved = read_shapes(checkpoint_path)
+    saved = dict(checkpoints.read(checkpoint_path).get_variable_to_shape_map())
     found = Match([], [], [], [], [])
     for variable in sorted(variables, key=lambda variable: variable.op.name):
         name = variable.op.name
@@ -56,15 +56,6 @@ def match(checkpoint_path, variables, skipped_scopes=()):
             found.loaded.append(variable)
     found.unused.extend(sorted(saved))
     return found
-
-
-def read_shapes(checkpoint_path):
-    """{variable name: shape as a list} of a checkpoint prefix; UserError where it cannot be read."""
-    try:
-        return dict(tf.train.NewCheckpointReader(checkpoint_path).get_variable_to_shape_map())
-    except Exception as error:  # The class differs between TensorFlow versions.
-        raise UserError('Cannot read the checkpoint {}: {}'.format(
-            checkpoint_path, str(error).splitlines()[0]))
 
 
 def table(found, limit=12):
@@ -104,6 +95,32 @@ def _refuse_mismatch(checkpoint_path, found, last_layers):
         ' ({} more differ)'.format(others) if others else '', advice))
 
 
+def check_resumable(checkpoint_path, variables):
+    """Checks that a run's checkpoint fits the graph before it is resumed from.
+
+    Args:
+      checkpoint_path: checkpoint prefix.
+      variables: all variables of the graph that are saved.
+
+    Raises:
+      UserError: where a variable is missing or has another shape.
+    """
+    found = match(checkpoint_path, variables)
+    if found.mismatched:
+        variable, shape = found.mismatched[0]
+        problem = '{} has shape {} there and {} here'.format(
+            variable.op.name, shape, _shape(variable))
+    elif found.new:
+        problem = 'it lacks {} of the {} variables, such as {}'.format(
+            len(found.new), len(variables), found.new[0].op.name)
+    else:
+        return
+    raise UserError(
+        'Cannot resume from {}: {}. Give the flags this run was started with, or another '
+        '--train_logdir with --tf_initial_checkpoint={} to start from its weights.'.format(
+            checkpoint_path, problem, checkpoint_path))
+
+
 def get_model_init_fn(train_logdir,
                       tf_initial_checkpoint,
                       initialize_last_layer,
@@ -129,17 +146,18 @@ def get_model_init_fn(train_logdir,
       UserError: no such checkpoint; a variable with another shape than the checkpoint's; with
         `ignore_missing_vars` False, variables that the checkpoint does not hold.
     """
+    resumed = checkpoints.latest_checkpoint(train_logdir) if train_logdir else None
     if not tf_initial_checkpoint:
-        logging.info('No initial checkpoint: all weights start from their initialisers.')
+        if not resumed:
+            logging.info('No initial checkpoint: all weights start from their initialisers.')
         return None
-    resumed = tf.train.latest_checkpoint(train_logdir) if train_logdir else None
     if resumed:
         logging.warning(
             'Ignoring --tf_initial_checkpoint=%s: %s is resumed. To start from the initial '
             'checkpoint, use an empty --train_logdir.', tf_initial_checkpoint, resumed)
         return None
 
-    path = _resolve(tf_initial_checkpoint)
+    path = checkpoints.find_checkpoint(tf_initial_checkpoint, 'tf_initial_checkpoint')
     skipped = ['global_step'] + ([] if initialize_last_layer else list(last_layers))
     found = match(path, tf.global_variables(), skipped)
     if found.mismatched:
@@ -154,21 +172,3 @@ def get_model_init_fn(train_logdir,
     logging.info('Weights from %s:\n%s', path, '\n'.join(table(found)))
     saver = tf.train.Saver(found.loaded, name='initial_checkpoint')
     return lambda session: saver.restore(session, path)
-
-
-def _resolve(path):
-    """The checkpoint prefix a user meant: a prefix, a folder, or one of a checkpoint's files."""
-    if os.path.isdir(path):
-        latest = tf.train.latest_checkpoint(path)
-        if latest is None:
-            raise UserError('--tf_initial_checkpoint={}: this folder holds no checkpoint.'.format(
-                path))
-        return latest
-    for suffix in ('.index', '.meta', '.data-00000-of-00001'):
-        if path.endswith(suffix):
-            path = path[:-len(suffix)]
-    # Old checkpoints of classification networks are one file without an index.
-    if not tf.gfile.Exists(path + '.index') and not tf.gfile.Exists(path):
-        raise UserError('--tf_initial_checkpoint={}: no such checkpoint. Give the path up to and '
-                        'without .index, like /path/to/model.ckpt-30000.'.format(path))
-    return path

@@ -1,0 +1,92 @@
+"""Writing checkpoints of a run, when they are due, so that a failure loses nothing saved before."""
+import glob
+import os
+import time
+
+from absl import logging
+import tensorflow.compat.v1 as tf
+
+from deeplab.errors import UserError
+from deeplab.utils import checkpoints
+
+_NAME = 'model.ckpt'
+
+
+class CheckpointWriter(object):
+    """Saves model variables, optimizer slots and the global step as `model.ckpt-STEP`.
+
+    TensorFlow writes the files under temporary names, renames them, and only then names them in the
+    `checkpoint` file, so a killed run leaves the new checkpoint whole or the one before it. Must be
+    made while the graph can still grow.
+
+    Args:
+      folder: folder of the checkpoints.
+      keep: number of checkpoints to keep, 0 for all.
+      every_secs: seconds between checkpoints.
+      every_steps: steps between checkpoints, 0 to go by seconds only.
+    """
+
+    def __init__(self, folder, keep, every_secs, every_steps=0):
+        self._folder = folder
+        self._every_secs = every_secs
+        self._every_steps = every_steps
+        self.saver = tf.train.Saver(max_to_keep=keep)
+        self._last_time = time.time()
+        self._last_step = None
+
+    @property
+    def latest(self):
+        """Prefix of the latest checkpoint in the folder, or None."""
+        return checkpoints.latest_checkpoint(self._folder)
+
+    def start(self, step, restored):
+        """Begins counting at `step`; `restored` is whether a checkpoint of it exists."""
+        self._last_time = time.time()
+        self._last_step = step if restored else None
+        state = tf.train.get_checkpoint_state(self._folder)
+        if state:
+            # So that checkpoints of the interrupted run are rotated out as well.
+            self.saver.recover_last_checkpoints(state.all_model_checkpoint_paths)
+
+    def save_if_due(self, session, step):
+        """Saves if time or steps since the last checkpoint say so; whether it did."""
+        due = time.time() - self._last_time >= self._every_secs or (
+            self._every_steps and step % self._every_steps == 0)
+        if due:
+            self.save(session, step)
+        return bool(due)
+
+    def save(self, session, step):
+        """Saves unless this step has been saved already.
+
+        Raises:
+          UserError: where the folder cannot take the checkpoint, as with a full disk. What had
+            been saved before is still there.
+        """
+        if step == self._last_step:
+            return
+        path = os.path.join(self._folder, _NAME)
+        try:
+            self.saver.save(session, path, global_step=step)
+        except (tf.errors.OpError, ValueError, IOError) as error:
+            self._remove_partial('{}-{}'.format(path, step))
+            raise UserError('Cannot save step {} in --train_logdir={}: {} The latest checkpoint '
+                            'is {}.'.format(step, self._folder, _first_line(error), self.latest))
+        self._last_time = time.time()
+        self._last_step = step
+        logging.info('Saved %s-%d', path, step)
+
+    def _remove_partial(self, prefix):
+        leftovers = glob.glob(glob.escape(prefix) + '.*tempstate*')
+        leftovers += glob.glob(glob.escape(prefix) + '_temp*/*')
+        if not os.path.exists(prefix + '.index'):
+            leftovers += glob.glob(glob.escape(prefix) + '.data-*')
+        for leftover in leftovers:
+            try:
+                os.remove(leftover)
+            except OSError:
+                logging.warning('Could not remove the partial file %s', leftover)
+
+
+def _first_line(error):
+    return str(getattr(error, 'message', error)).splitlines()[0]
