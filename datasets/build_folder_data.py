@@ -15,10 +15,10 @@ Splits that lie in folders of their own: one run for each, into the same --outpu
     python datasets/build_folder_data.py --image_folder=photos/val --label_folder=masks/val \
         --split=val --num_classes=3 --output_dir=tfrecord
 
-An image and its label have the same name (extension aside). Images: JPEG, PNG, TIFF, BMP, WebP; grey,
-colour, with transparency, 8 or 16 bits; turned upright as their EXIF data say. Labels: grey or
-palette pictures of class numbers; other numbers, or colours, with --class_map. Folders may lie in
-a zip archive: --image_folder=set.zip/photos. What was found is printed and written, with the
+An image and its label have the same name (extension aside). Images: JPEG, PNG, TIFF, BMP, WebP;
+grey, colour, with transparency, 8 or 16 bits; turned upright as their EXIF data say. Labels: grey
+or palette pictures of class numbers; other numbers, or colours, with --class_map. Folders may lie
+in a zip archive: --image_folder=set.zip/photos. What was found is printed and written, with the
 description of the data set, to dataset.json in --output_dir; --dataset=<output_dir> then tells
 training and evaluation all they need.
 """

@@ -118,3 +118,30 @@ def version(path: str) -> list:
     except KeyError:
         raise OSError('no such file in {}'.format(archive))
     return [member.file_size, member.CRC]
+
+
+def find_folder(archive: str, ending: str, flag: str) -> str:
+    """Finds the folder of an archive in which `ending` lies, wherever it was packed.
+
+    Args:
+        archive: path of a zip archive.
+        ending: relative path, such as 'images/training'.
+        flag: the flag that named the archive, for messages.
+
+    Returns:
+        A path such that path + '/' + ending is a folder inside the archive.
+
+    Raises:
+        UserError: no such archive, or no such folder in it.
+    """
+    if not os.path.isfile(archive):
+        raise errors.UserError('{}={}: there is no such archive.'.format(flag, archive))
+    roots = set()
+    for name in _archive(archive).namelist():
+        before, found, _ = ('/' + name).partition('/' + ending + '/')
+        if found and not _is_hidden(before.strip('/')):
+            roots.add(before.strip('/'))
+    if not roots:
+        raise errors.UserError('{}={}: there is no folder {} in this archive.'.format(
+            flag, archive, ending))
+    return '/'.join(filter(None, [archive, min(roots, key=len)]))

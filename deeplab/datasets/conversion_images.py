@@ -94,6 +94,7 @@ def _to_eight_bits(picture):
 
 
 def _encode_again(picture, turned):
+    picture.load()
     is_photograph = picture.format in _JPEG_FORMATS
     if turned:
         picture = ImageOps.exif_transpose(picture)

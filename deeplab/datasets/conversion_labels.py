@@ -200,15 +200,20 @@ def prepare_label(content: bytes, path: str, rules: LabelRules):
     Raises:
         PairError: unreadable, or with a label that is not allowed (value, count, allowed range).
     """
+    header = _png_header(content)
     try:
+        if header:
+            with Image.open(io.BytesIO(content)) as picture:
+                picture.verify()
         with Image.open(io.BytesIO(content)) as picture:
-            values = _source_values(picture, _png_header(content))
+            picture.load()
+            values = _source_values(picture, header)
     except (OSError, SyntaxError, ValueError, EOFError, MemoryError) as error:
         raise PairError('{}: this label cannot be read ({}).'.format(path, error))
     label = _apply_class_map(values, rules.class_map, path)
     if label.dtype.kind == 'f':
         raise PairError('{}: this label holds fractions; expected whole numbers.'.format(path))
     histogram = _check_range(label, rules, path)
-    if rules.class_map is None and _png_header(content) == (8, _PNG_GREY):
+    if rules.class_map is None and header == (8, _PNG_GREY):
         return content, label.shape, histogram
     return build_data.encode_label(label), label.shape, histogram

@@ -1,8 +1,8 @@
 """Shards on disk: which pictures go where, what is already there, and starting over cleanly.
 
-For each finished shard a note is kept (in the folder `.conversion`): a fingerprint of what went into
-it, its size in bytes and its statistics. A shard whose note matches what would be written is not
-written again: that is how a conversion that was stopped goes on.
+For each finished shard a note is kept (in the folder `.conversion`): a fingerprint of what went
+into it, its size in bytes and its statistics. A shard whose note matches what would be written is
+not written again: that is how a conversion that was stopped goes on.
 """
 import collections
 import glob

@@ -9,10 +9,13 @@ import collections
 import numpy as np
 import tabulate
 
+from deeplab.datasets import eval_crop
+
 _LABELS = 256
 _OUTPUT_STRIDES = (8, 16, 32)
 _OUTPUT_STRIDE_IN_TABLE = 16
 _SIZES_IN_REPORT = 5
+_LONGEST_NAME = 30
 
 
 class SplitStatistics(object):
@@ -86,14 +89,6 @@ class SplitStatistics(object):
         return statistics
 
 
-def eval_crop_for(height: int, width: int, output_stride: int) -> list:
-    """Returns the smallest eval crop [height, width] that holds a picture.
-
-    It has the form output_stride * k + 1, which keeps the corners of image and feature map aligned.
-    """
-    return [-(-(side - 1) // output_stride) * output_stride + 1 for side in (height, width)]
-
-
 def balancing_weights(statistics: SplitStatistics, num_classes: int, ignore_label: int) -> list:
     """Returns one loss weight a class by median frequency balancing.
 
@@ -135,8 +130,9 @@ def summarize(statistics: SplitStatistics, num_classes: int, ignore_label: int,
         ('distinct_sizes', len(statistics.sizes)),
         ('frequent_sizes', [[height, width, count] for (height, width), count
                             in statistics.sizes.most_common(_SIZES_IN_REPORT)]),
-        ('eval_crop_size', {str(stride): eval_crop_for(max(heights), max(widths), stride)
-                            for stride in _OUTPUT_STRIDES}),
+        ('eval_crop_size', {
+            str(stride): eval_crop.fitting_crop(max(heights), max(widths), stride)
+            for stride in _OUTPUT_STRIDES}),
     ])
     if statistics.unlabelled < statistics.images:
         never_seen = [label for label in range(num_classes)
@@ -172,7 +168,7 @@ def _share(part, whole):
 def _class_rows(splits, description):
     totals = {name: sum(summary['pixels_per_class']) for name, summary in splits.items()}
     for label in range(description.num_classes):
-        row = [label, description.class_name(label)]
+        row = [label, description.class_name(label)[:_LONGEST_NAME]]
         for name, summary in splits.items():
             pixels = summary['pixels_per_class'][label]
             if label == description.ignore_label:

@@ -1,0 +1,84 @@
+"""Converts ADE20K (MIT Scene Parsing Benchmark) to records.
+
+From the archive as it is downloaded, which need not be unpacked:
+
+    python datasets/build_ade20k_data.py --archive=ADEChallengeData2016.zip --output_dir=tfrecord
+
+or from folders:
+
+    python datasets/build_ade20k_data.py \
+        --train_image_folder=ADE20K/ADEChallengeData2016/images/training \
+        --train_image_label_folder=ADE20K/ADEChallengeData2016/annotations/training \
+        --val_image_folder=ADE20K/ADEChallengeData2016/images/validation \
+        --val_image_label_folder=ADE20K/ADEChallengeData2016/annotations/validation \
+        --output_dir=tfrecord
+
+Labels are 1..150, and 0 for everything else, which is not trained on (ignore label 0). The files
+come sorted by kind of scene; they are stored in a random order, the same one each time.
+"""
+from absl import flags
+
+from deeplab import cli
+from deeplab import errors
+from deeplab.datasets import conversion_files
+from deeplab.datasets import conversion_pairs
+from deeplab.datasets import descriptions
+
+import recipe_flags
+
+FLAGS = flags.FLAGS
+
+_ROOT = './ADE20K/ADEChallengeData2016/'
+# split: (name in flags, folder below images and annotations).
+_SPLITS = {'train': 'training', 'val': 'validation'}
+
+for _split, _folder in _SPLITS.items():
+    flags.DEFINE_string(_split + '_image_folder', _ROOT + 'images/' + _folder,
+                        'Folder of {} images.'.format(_folder))
+    flags.DEFINE_string(_split + '_image_label_folder', _ROOT + 'annotations/' + _folder,
+                        'Folder of {} labels.'.format(_folder))
+flags.DEFINE_string('archive', None, 'The official archive, ADEChallengeData2016.zip, in place of '
+                    'the four folders.')
+flags.DEFINE_string('output_dir', './ADE20K/tfrecord', 'Folder for the TFRecords.')
+recipe_flags.define_format_flags()
+recipe_flags.define_conversion_flags(num_shards=4)
+
+
+def _flag_names(split):
+    return [split + '_image_folder', split + '_image_label_folder']
+
+
+def _check_one_source():
+    given = [name for split in _SPLITS for name in _flag_names(split) if cli.given(name)]
+    if FLAGS.archive and given:
+        raise errors.UserError('--archive and --{} exclude each other.'.format(given[0]))
+
+
+def _folders(split):
+    """Returns (flag, folder) of the images and of the labels of a split."""
+    if not FLAGS.archive:
+        return [('--' + name, FLAGS[name].value) for name in _flag_names(split)]
+    root = conversion_files.find_folder(FLAGS.archive, 'images/' + _SPLITS[split], '--archive')
+    return [('--archive', '/'.join([root, kind, _SPLITS[split]]))
+            for kind in ('images', 'annotations')]
+
+
+def _pairs(split):
+    (image_flag, image_folder), (label_flag, label_folder) = _folders(split)
+    images = conversion_pairs.find_pictures(
+        image_folder, image_flag, preferred=recipe_flags.preferred_extension())
+    labels = conversion_pairs.find_pictures(label_folder, label_flag, ('.png',))
+    return conversion_pairs.shuffled(conversion_pairs.match(images, labels, label_folder))
+
+
+def main(_):
+    _check_one_source()
+    recipe_flags.convert(descriptions.load('ade20k'), {split: _pairs(split) for split in _SPLITS})
+
+
+def entry():
+    cli.run(main)
+
+
+if __name__ == '__main__':
+    entry()
