@@ -32,16 +32,19 @@ _ROOT = './ADE20K/ADEChallengeData2016/'
 # split: (name in flags, folder below images and annotations).
 _SPLITS = {'train': 'training', 'val': 'validation'}
 
-for _split, _folder in _SPLITS.items():
-    flags.DEFINE_string(_split + '_image_folder', _ROOT + 'images/' + _folder,
-                        'Folder of {} images.'.format(_folder))
-    flags.DEFINE_string(_split + '_image_label_folder', _ROOT + 'annotations/' + _folder,
-                        'Folder of {} labels.'.format(_folder))
-flags.DEFINE_string('archive', None, 'The official archive, ADEChallengeData2016.zip, in place of '
-                    'the four folders.')
-flags.DEFINE_string('output_dir', './ADE20K/tfrecord', 'Folder for the TFRecords.')
-recipe_flags.define_format_flags()
-recipe_flags.define_conversion_flags(num_shards=4)
+
+def define_flags():
+    """Defines the flags of this command."""
+    for split, folder in _SPLITS.items():
+        flags.DEFINE_string(split + '_image_folder', _ROOT + 'images/' + folder,
+                            'Folder of {} images.'.format(folder))
+        flags.DEFINE_string(split + '_image_label_folder', _ROOT + 'annotations/' + folder,
+                            'Folder of {} labels.'.format(folder))
+    flags.DEFINE_string('archive', None, 'The official archive, ADEChallengeData2016.zip, in place '
+                        'of the four folders.')
+    flags.DEFINE_string('output_dir', './ADE20K/tfrecord', 'Folder for the TFRecords.')
+    recipe_flags.define_format_flags()
+    recipe_flags.define_conversion_flags(num_shards=4)
 
 
 def _flag_names(split):
@@ -77,7 +80,8 @@ def main(_):
 
 
 def entry():
-    cli.run(main)
+    """Runs the command."""
+    cli.run(main, define_flags)
 
 
 if __name__ == '__main__':

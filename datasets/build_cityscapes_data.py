@@ -27,11 +27,6 @@ import recipe_flags
 
 FLAGS = flags.FLAGS
 
-flags.DEFINE_string('cityscapes_root', './cityscapes', 'Cityscapes root folder.')
-flags.DEFINE_string('output_dir', './tfrecord', 'Folder for the TFRecords.')
-cli.define_list('splits', ['train_fine', 'val_fine'], 'Splits to convert.')
-recipe_flags.define_conversion_flags(num_shards=10)
-
 # split: (kind of annotation, folders it is gathered from).
 _SPLITS = {
     'train_fine': ('gtFine', ('train',)),
@@ -45,6 +40,14 @@ _IMAGE_SUFFIX = '_leftImg8bit'
 _TRAIN_IDS, _LABEL_IDS = '_labelTrainIds', '_labelIds'
 # labelIds in the order of the trainIds they become; everything else is ignored.
 _LABEL_IDS_IN_ORDER = (7, 8, 11, 12, 13, 17, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 31, 32, 33)
+
+
+def define_flags():
+    """Defines the flags of this command."""
+    flags.DEFINE_string('cityscapes_root', './cityscapes', 'Cityscapes root folder.')
+    flags.DEFINE_string('output_dir', './tfrecord', 'Folder for the TFRecords.')
+    cli.define_list('splits', ['train_fine', 'val_fine'], 'Splits to convert.')
+    recipe_flags.define_conversion_flags(num_shards=10)
 
 
 def train_id_map(ignore_label):
@@ -103,7 +106,8 @@ def main(_):
 
 
 def entry():
-    cli.run(main)
+    """Runs the command."""
+    cli.run(main, define_flags)
 
 
 if __name__ == '__main__':

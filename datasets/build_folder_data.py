@@ -37,37 +37,40 @@ import recipe_flags
 
 FLAGS = flags.FLAGS
 
-flags.DEFINE_string('image_folder', None, 'Folder of images, or archive.zip/folder.')
-flags.DEFINE_string('label_folder', None, 'Folder of labels, or archive.zip/folder; leave it out '
-                    'for pictures without labels (a test split).')
-flags.DEFINE_string('image_suffix', '', 'What image names have before the extension, e.g. _rgb.')
-flags.DEFINE_string('label_suffix', '', 'What label names have before the extension, e.g. _mask.')
-flags.DEFINE_string('list_folder', None, 'Folder of split lists (*.txt).')
-flags.DEFINE_string('split', None, 'Name of the one split all pictures belong to.')
-flags.DEFINE_float('val_fraction', 0.0, 'Share of the pictures to draw for the split val.',
-                   lower_bound=0.0, upper_bound=1.0)
-flags.DEFINE_float('test_fraction', 0.0, 'Share of the pictures to draw for the split test.',
-                   lower_bound=0.0, upper_bound=1.0)
-flags.DEFINE_integer('seed', 0, 'Another seed draws another random split.', lower_bound=0)
-flags.DEFINE_string('dataset', None, 'Known data set or description file that gives classes, '
-                    'ignore label, class names and colours.')
-flags.DEFINE_string('name', None, 'Name of the data set; default the name of the image folder.')
-flags.DEFINE_integer('num_classes', None, 'Number of classes, where --dataset is not given.',
-                     lower_bound=2, upper_bound=256)
-flags.DEFINE_integer('ignore_label', None, 'Label that does not count; default 255.',
-                     lower_bound=0, upper_bound=255)
-cli.define_list('class_names', None, 'Names of the classes in the order of their numbers.')
-flags.DEFINE_string('class_map', None, 'JSON file that renumbers labels: '
-                    '{"7": 0, "128,64,128": 1, "*": 255}; keys are label values, colours or * for '
-                    'all others.')
-flags.DEFINE_enum('exif_orientation', 'auto', conversion_images.ORIENTATIONS,
-                  'Turn images upright as their EXIF data say: always (apply), never (keep), or '
-                  'unless only the picture as stored fits its label (auto).')
-flags.DEFINE_string('output_dir', None, 'Folder for the TFRecords.')
-recipe_flags.define_conversion_flags(num_shards=4)
-flags.mark_flags_as_required(['image_folder', 'output_dir'])
-
 _OWN_DESCRIPTION_FLAGS = ('num_classes', 'ignore_label', 'class_names', 'name')
+
+
+def define_flags():
+    """Defines the flags of this command."""
+    flags.DEFINE_string('image_folder', None, 'Folder of images, or archive.zip/folder.')
+    flags.DEFINE_string('label_folder', None, 'Folder of labels, or archive.zip/folder; leave it '
+                        'out for pictures without labels (a test split).')
+    flags.DEFINE_string('image_suffix', '', 'What image names have before the extension: _rgb.')
+    flags.DEFINE_string('label_suffix', '', 'What label names have before the extension: _mask.')
+    flags.DEFINE_string('list_folder', None, 'Folder of split lists (*.txt).')
+    flags.DEFINE_string('split', None, 'Name of the one split all pictures belong to.')
+    flags.DEFINE_float('val_fraction', 0.0, 'Share of the pictures to draw for the split val.',
+                       lower_bound=0.0, upper_bound=1.0)
+    flags.DEFINE_float('test_fraction', 0.0, 'Share of the pictures to draw for the split test.',
+                       lower_bound=0.0, upper_bound=1.0)
+    flags.DEFINE_integer('seed', 0, 'Another seed draws another random split.', lower_bound=0)
+    flags.DEFINE_string('dataset', None, 'Known data set or description file that gives classes, '
+                        'ignore label, class names and colours.')
+    flags.DEFINE_string('name', None, 'Name of the data set; default the name of the image folder.')
+    flags.DEFINE_integer('num_classes', None, 'Number of classes, where --dataset is not given.',
+                         lower_bound=2, upper_bound=256)
+    flags.DEFINE_integer('ignore_label', None, 'Label that does not count; default 255.',
+                         lower_bound=0, upper_bound=255)
+    cli.define_list('class_names', None, 'Names of the classes in the order of their numbers.')
+    flags.DEFINE_string('class_map', None, 'JSON file that renumbers labels: '
+                        '{"7": 0, "128,64,128": 1, "*": 255}; keys are label values, colours or * '
+                        'for all others.')
+    flags.DEFINE_enum('exif_orientation', 'auto', conversion_images.ORIENTATIONS,
+                      'Turn images upright as their EXIF data say: always (apply), never (keep), '
+                      'or unless only the picture as stored fits its label (auto).')
+    flags.DEFINE_string('output_dir', None, 'Folder for the TFRecords.')
+    recipe_flags.define_conversion_flags(num_shards=4)
+    flags.mark_flags_as_required(['image_folder', 'output_dir'])
 
 
 def _description():
@@ -136,7 +139,8 @@ def main(_):
 
 
 def entry():
-    cli.run(main)
+    """Runs the command."""
+    cli.run(main, define_flags)
 
 
 if __name__ == '__main__':

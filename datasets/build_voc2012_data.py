@@ -22,16 +22,19 @@ import recipe_flags
 FLAGS = flags.FLAGS
 
 _ROOT = './VOCdevkit/VOC2012/'
-flags.DEFINE_string('image_folder', _ROOT + 'JPEGImages', 'Folder of images.')
-flags.DEFINE_string('semantic_segmentation_folder', _ROOT + 'SegmentationClassRaw',
-                    'Folder of label images, with or without palette.')
-flags.DEFINE_string('list_folder', _ROOT + 'ImageSets/Segmentation',
-                    'Folder of split lists (*.txt).')
-flags.DEFINE_string('output_dir', './tfrecord', 'Folder for the TFRecords.')
-recipe_flags.define_format_flags()
-recipe_flags.define_conversion_flags(num_shards=4)
-
 _LABEL_FLAG = '--semantic_segmentation_folder'
+
+
+def define_flags():
+    """Defines the flags of this command."""
+    flags.DEFINE_string('image_folder', _ROOT + 'JPEGImages', 'Folder of images.')
+    flags.DEFINE_string('semantic_segmentation_folder', _ROOT + 'SegmentationClassRaw',
+                        'Folder of label images, with or without palette.')
+    flags.DEFINE_string('list_folder', _ROOT + 'ImageSets/Segmentation',
+                        'Folder of split lists (*.txt).')
+    flags.DEFINE_string('output_dir', './tfrecord', 'Folder for the TFRecords.')
+    recipe_flags.define_format_flags()
+    recipe_flags.define_conversion_flags(num_shards=4)
 
 
 def _pairs(list_path, images, labels, is_test):
@@ -54,7 +57,8 @@ def main(_):
 
 
 def entry():
-    cli.run(main)
+    """Runs the command."""
+    cli.run(main, define_flags)
 
 
 if __name__ == '__main__':

@@ -32,16 +32,19 @@ from deeplab.utils import image_files
 
 FLAGS = flags.FLAGS
 
-flags.DEFINE_string('output_dir', None, 'Folder for images, labels and lists.')
-flags.DEFINE_integer('num_train', 480, 'Number of training scenes.', lower_bound=1)
-flags.DEFINE_integer('num_val', 80, 'Number of validation scenes.', lower_bound=1)
-cli.define_size('image_size', ['96', '128'], 'Height and width of the scenes, as height,width.')
-flags.DEFINE_integer('seed', 0, 'Another seed draws other scenes.', lower_bound=0)
-flags.mark_flag_as_required('output_dir')
-
 _SMALLEST_SIDE = 32
 _SPLIT_SEEDS = {'train': 0, 'val': 1}
 _JPEG_QUALITIES = (85, 96)
+
+
+def define_flags():
+    """Defines the flags of this command."""
+    flags.DEFINE_string('output_dir', None, 'Folder for images, labels and lists.')
+    flags.DEFINE_integer('num_train', 480, 'Number of training scenes.', lower_bound=1)
+    flags.DEFINE_integer('num_val', 80, 'Number of validation scenes.', lower_bound=1)
+    cli.define_size('image_size', ['96', '128'], 'Height and width of the scenes, as height,width.')
+    flags.DEFINE_integer('seed', 0, 'Another seed draws other scenes.', lower_bound=0)
+    flags.mark_flag_as_required('output_dir')
 
 
 def _write_scene(name, seeds, size, folders, palette):
@@ -75,7 +78,8 @@ def main(_):
 
 
 def entry():
-    cli.run(main)
+    """Runs the command."""
+    cli.run(main, define_flags)
 
 
 if __name__ == '__main__':

@@ -24,14 +24,17 @@ from deeplab.utils import image_files
 
 FLAGS = flags.FLAGS
 
-flags.DEFINE_string('voc_folder', './VOCdevkit/VOC2012', 'Folder with JPEGImages, '
-                    'SegmentationClass and ImageSets; SegmentationClassAug is made in it.')
-flags.DEFINE_string('sbd_folder', './benchmark_RELEASE/dataset',
-                    'Folder with cls, train.txt and val.txt.')
-flags.DEFINE_integer('num_workers', 0, 'Processes at work; 0 takes one for each core.',
-                     lower_bound=0)
-
 _SPLIT = 'train_aug'
+
+
+def define_flags():
+    """Defines the flags of this command."""
+    flags.DEFINE_string('voc_folder', './VOCdevkit/VOC2012', 'Folder with JPEGImages, '
+                        'SegmentationClass and ImageSets; SegmentationClassAug is made in it.')
+    flags.DEFINE_string('sbd_folder', './benchmark_RELEASE/dataset',
+                        'Folder with cls, train.txt and val.txt.')
+    flags.DEFINE_integer('num_workers', 0, 'Processes at work; 0 takes one for each core.',
+                         lower_bound=0)
 
 
 def _loadmat():
@@ -79,7 +82,8 @@ def main(_):
 
 
 def entry():
-    cli.run(main)
+    """Runs the command."""
+    cli.run(main, define_flags)
 
 
 if __name__ == '__main__':

@@ -23,16 +23,19 @@ from deeplab.utils import image_files
 FLAGS = flags.FLAGS
 
 _ROOT = './VOCdevkit/VOC2012/'
-flags.DEFINE_string('original_gt_folder', _ROOT + 'SegmentationClass',
-                    'Folder of colour-mapped label images.')
-flags.DEFINE_string('segmentation_format', 'png', 'Label image extension.')
-flags.DEFINE_string('output_dir', _ROOT + 'SegmentationClassRaw',
-                    'Folder for the raw label images.')
-flags.DEFINE_integer('num_workers', 0, 'Processes at work; 0 takes one for each core.',
-                     lower_bound=0)
-
 # Any value of 8 bits may stand: this is not the place to know the classes.
 _ANY_LABEL = conversion_labels.LabelRules(num_classes=256, ignore_label=255, class_map=None)
+
+
+def define_flags():
+    """Defines the flags of this command."""
+    flags.DEFINE_string('original_gt_folder', _ROOT + 'SegmentationClass',
+                        'Folder of colour-mapped label images.')
+    flags.DEFINE_string('segmentation_format', 'png', 'Label image extension.')
+    flags.DEFINE_string('output_dir', _ROOT + 'SegmentationClassRaw',
+                        'Folder for the raw label images.')
+    flags.DEFINE_integer('num_workers', 0, 'Processes at work; 0 takes one for each core.',
+                         lower_bound=0)
 
 
 def _remove_colors(entry, output_dir):
@@ -66,7 +69,8 @@ def main(_):
 
 
 def entry():
-    cli.run(main)
+    """Runs the command."""
+    cli.run(main, define_flags)
 
 
 if __name__ == '__main__':
