@@ -1,0 +1,55 @@
+"""Prints what a run came to: steps trained, mean IoU beside the most frequent class's, per class.
+
+    python scripts/summarize_run.py --train_logdir=runs/train --eval_logdir=runs/eval
+"""
+import json
+import os
+
+from absl import flags
+
+from deeplab import cli
+from deeplab import errors
+from deeplab.utils import checkpoints
+
+FLAGS = flags.FLAGS
+
+
+def define_flags():
+    """Defines the flags of this command."""
+    flags.DEFINE_string('train_logdir', None, 'Folder of the checkpoints.')
+    flags.DEFINE_string('eval_logdir', None, 'Folder of the evaluation.')
+    flags.mark_flags_as_required(['train_logdir', 'eval_logdir'])
+
+
+def newest_result(eval_logdir: str) -> dict:
+    """Returns the newest evaluation's report.
+
+    Raises:
+        UserError: the folder holds none that can be read.
+    """
+    path = os.path.join(eval_logdir, 'metrics.json')
+    try:
+        with open(path) as handle:
+            return json.load(handle)
+    except (OSError, ValueError) as error:
+        raise errors.UserError('{} cannot be read: {}.'.format(path, error))
+
+
+def main(_):
+    result = newest_result(FLAGS.eval_logdir)
+    checkpoint = checkpoints.find_checkpoint(FLAGS.train_logdir, flag='train_logdir')
+    baseline = result['baseline']
+    print('checkpoint:   {} (step {})'.format(checkpoint, checkpoints.step_of(checkpoint)))
+    print('mIoU:         {:.4f}   pixel accuracy {:.4f}'.format(
+        result['mean_iou'], result['pixel_accuracy']))
+    print('baseline:     {:.4f}   pixel accuracy {:.4f}   (always {})'.format(
+        baseline['mean_iou'], baseline['pixel_accuracy'], baseline['name']))
+
+
+def entry():
+    """Runs the command."""
+    cli.run(main, define_flags)
+
+
+if __name__ == '__main__':
+    entry()
