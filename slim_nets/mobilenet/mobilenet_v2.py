@@ -12,6 +12,7 @@ import tf_slim as slim
 
 from slim_nets.mobilenet import conv_blocks
 from slim_nets.mobilenet import mobilenet as lib
+from slim_nets.mobilenet import spec
 
 op = lib.op
 expand_input = conv_blocks.expand_input_by_factor
@@ -91,7 +92,7 @@ def mobilenet(input_tensor, num_classes=1001, depth_multiplier=1.0, scope='Mobil
         raise ValueError('MobileNetV2 is scaled by argument `depth_multiplier`, not `multiplier`')
     conv_defs = V2_DEF if conv_defs is None else conv_defs
     if finegrain_classification_mode and depth_multiplier < 1:
-        conv_defs = lib.keep_last_layer_wide(conv_defs)
+        conv_defs = spec.keep_last_layer_wide(conv_defs)
     if activation_fn is not None:
         conv_defs = _with_default(conv_defs, _CONVOLUTIONS, activation_fn=activation_fn)
     with lib.safe_arg_scope([lib.depth_multiplier], min_depth=min_depth,
