@@ -1,8 +1,8 @@
 """The one way from images to labels that evaluation, visualisation, prediction and export share.
 
-`build_prediction` takes what the input pipeline gives: a batch of one size. `build_image_prediction`
-takes one image as it is: resizes it, pads it to the crop, predicts, cuts the padding off, and brings
-the result back to the image's own size.
+`build_prediction` takes what the input pipeline gives: a batch of one size.
+`build_image_prediction` takes one image as it is: resizes it, pads it to the crop, predicts, cuts
+the padding off, and brings the result back to the image's own size.
 """
 import collections
 

@@ -1,5 +1,5 @@
 """Tests of deeplab.prediction."""
-import zlib
+import functools
 
 import numpy as np
 import pytest
@@ -7,45 +7,22 @@ import tensorflow.compat.v1 as tf
 
 from deeplab import errors
 from deeplab import model
-from deeplab import names
 from deeplab import prediction
 from deeplab.core import feature_extractor
 from deeplab.core import preprocess_utils
+from tests import tiny_run
 
 CLASSES = 5
 
 
-def options(crop_size=None):
-    return names.ModelOptions({names.OUTPUT_TYPE: CLASSES}, crop_size=crop_size, output_stride=16,
-                              depth_multiplier=0.1, aspp_convs_filters=16)
-
-
-def photograph(height, width, seed=0):
-    """Smooth noise: labels that differ over the image, whatever the weights."""
-    coarse = np.random.RandomState(seed).randint(0, 256, (height // 8 + 1, width // 8 + 1, 3))
-    return np.kron(coarse, np.ones((8, 8, 1)))[:height, :width].astype(np.uint8)
-
-
-def value_of(variable):
-    """A value that depends on the variable's name only, lively enough for labels to differ."""
-    shape = variable.shape.as_list()
-    random = np.random.RandomState(zlib.crc32(variable.op.name.encode()))
-    if variable.op.name.endswith(('gamma', 'moving_variance')):
-        return random.uniform(0.8, 1.2, shape)
-    if len(shape) < 4:
-        return random.normal(0, 0.1, shape)
-    is_depthwise = variable.op.name.endswith('depthwise_weights')
-    fan_in = np.prod(shape[:2] if is_depthwise else shape[:3])
-    return random.normal(0, (1.4 / fan_in) ** 0.5, shape)
+options = functools.partial(tiny_run.model_options, CLASSES)
+photograph = tiny_run.photograph
 
 
 def run(tensors, feeds=None):
-    """Sets the variables by `value_of`, then runs."""
-    variables = tf.global_variables()
+    """Gives the variables lively values, then runs."""
     with tf.Session() as session:
-        # One call for all: each set of fetches costs an optimisation of the graph.
-        session.run([variable.initializer for variable in variables],
-                    {variable.initializer.inputs[1]: value_of(variable) for variable in variables})
+        tiny_run.set_values(session)
         return session.run(tensors, feeds)
 
 
