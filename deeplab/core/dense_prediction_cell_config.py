@@ -127,7 +127,8 @@ def conv_rate_multiplier(output_stride: int) -> int:
     if output_stride < 1 or NOMINAL_OUTPUT_STRIDE % output_stride:
         raise UserError(
             '--output_stride={}: the rates of a dense prediction cell are written for output '
-            'stride {}; use that or one of its divisors'.format(output_stride, NOMINAL_OUTPUT_STRIDE))
+            'stride {}; use that or one of its divisors'.format(
+                output_stride, NOMINAL_OUTPUT_STRIDE))
     return NOMINAL_OUTPUT_STRIDE // output_stride
 
 
