@@ -85,7 +85,7 @@ def _end_points(images, hparams, is_training, num_classes, on_imagenet, current_
     yield 'Stem', outputs[-1]
 
     reductions = layers.calc_reduction_layers(hparams.num_cells, hparams.num_reduction_layers)
-    auxiliary_after = reductions[1] - 1 if len(reductions) > 1 else None
+    auxiliary = stages.auxiliary_cell(hparams, num_classes, is_training)
     scaling = 1.0
     for number in range(hparams.num_cells):
         true_number = stem_cells + number + sum(first <= number for first in reductions)
@@ -101,11 +101,10 @@ def _end_points(images, hparams, is_training, num_classes, on_imagenet, current_
         outputs.append(normal(outputs[-1], 'cell_{}'.format(number), scaling, 1, before,
                               true_number, current_step))
         yield 'Cell_{}'.format(number), outputs[-1]
-        if number == auxiliary_after and hparams.use_aux_head and num_classes and is_training:
+        if number == auxiliary:
             yield 'AuxLogits', stages.auxiliary_logits(
                 outputs[-1], num_classes, hparams, 'aux_{}'.format(number))
-    for pair in stages.classifier(outputs[-1], num_classes, hparams):
-        yield pair
+    yield from stages.classifier(outputs[-1], num_classes, hparams)
 
 
 def _build(default_config, on_imagenet, images, num_classes, is_training, final_endpoint, config,

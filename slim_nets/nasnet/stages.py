@@ -72,6 +72,16 @@ def cifar_stem(inputs, hparams):
     return [None, slim.batch_norm(net, scope='l1_stem_bn')]
 
 
+def auxiliary_cell(hparams, num_classes, is_training):
+    """Returns the number of the cell that feeds the auxiliary classifier, or None for none.
+
+    It is the last before the second reduction; the classifier is for training alone.
+    """
+    reductions = layers.calc_reduction_layers(hparams.num_cells, hparams.num_reduction_layers)
+    wanted = is_training and num_classes and hparams.use_aux_head and len(reductions) > 1
+    return reductions[1] - 1 if wanted else None
+
+
 def auxiliary_logits(net, num_classes, hparams, scope):
     """The classifier on the side that helps training (arXiv 1409.4842, section 5).
 
