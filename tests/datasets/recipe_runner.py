@@ -1,20 +1,21 @@
-"""Runs a recipe of datasets/ as its command line does, without the seconds a fresh process takes."""
+"""Runs a command of datasets/ or scripts/ as from the shell, without the seconds Python takes."""
 import collections
 import multiprocessing
 import os
 import runpy
+import subprocess
 import sys
 import traceback
 
 from absl import flags
 
-_FOLDER = os.path.join(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))),
-                       'datasets')
+_ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 Result = collections.namedtuple('Result', ['status', 'stdout', 'stderr'])
 
 
 def path(name: str) -> str:
-    return os.path.join(_FOLDER, name)
+    """Returns the path of a command; without a folder, one of datasets/."""
+    return os.path.join(_ROOT, name if '/' in name else os.path.join('datasets', name))
 
 
 def _forget_flags():
@@ -32,7 +33,7 @@ def _run(name, arguments, files):
     sys.stdout, sys.stderr = os.fdopen(1, 'w'), os.fdopen(2, 'w')
     _forget_flags()
     sys.argv = [path(name)] + arguments
-    sys.path.insert(0, _FOLDER)
+    sys.path.insert(0, os.path.dirname(path(name)))
     status = 0
     try:
         runpy.run_path(path(name), run_name='__main__')
@@ -46,8 +47,16 @@ def _run(name, arguments, files):
     os._exit(status if isinstance(status, int) else 70)
 
 
+def run_fresh(name: str, *arguments: str) -> Result:
+    """Runs a command in a process of its own: what runs a TensorFlow session needs one."""
+    environment = dict(os.environ, PYTHONPATH=_ROOT)
+    done = subprocess.run([sys.executable, path(name)] + list(arguments), env=environment,
+                          stdout=subprocess.PIPE, stderr=subprocess.PIPE, universal_newlines=True)
+    return Result(done.returncode, done.stdout, done.stderr)
+
+
 def run(folder, name: str, *arguments: str) -> Result:
-    """Runs datasets/`name` in a fork of this process; `folder` takes its output."""
+    """Runs a command in a fork of this process; `folder` takes its output."""
     files = [os.path.join(str(folder), ending) for ending in ('stdout.txt', 'stderr.txt')]
     child = multiprocessing.get_context('fork').Process(
         target=_run, args=(name, list(arguments), files))
