@@ -4,9 +4,10 @@ Names here are imported by `deeplab.core.xception`, which is where downstream co
 
 Sources: Chollet, "Xception: Deep Learning with Depthwise Separable Convolutions" (arXiv
 1610.02357); Chen et al., "Encoder-Decoder with Atrous Separable Convolution for Semantic Image
-Segmentation" (arXiv 1802.02611, section 3.2: the modified, aligned Xception with strided separable
-convolutions in place of max pooling); He et al. (arXiv 1512.03385) for the residual connections; Howard et al.,
-"Searching for MobileNetV3" (arXiv 1905.02244, section 5.3) for the squeeze and excitation.
+Segmentation" (arXiv 1802.02611, section 3.2: the modified, aligned Xception, where strided
+separable convolutions replace max pooling); He et al. (arXiv 1512.03385) for the residual
+connections; Howard et al., "Searching for MobileNetV3" (arXiv 1905.02244, section 5.3) for squeeze
+and excitation.
 """
 import functools
 import numbers
