@@ -5,10 +5,10 @@ With list files (one name a line; train.txt makes the split "train"):
     python datasets/build_folder_data.py --image_folder=photos --label_folder=masks \
         --list_folder=lists --num_classes=3 --class_names=road,field,house --output_dir=tfrecord
 
-Without lists, a tenth at random for validation, the same one each time:
+Without lists, a tenth is drawn at random for validation, the same one each time:
 
     python datasets/build_folder_data.py --image_folder=photos --label_folder=masks \
-        --val_fraction=0.1 --num_classes=3 --output_dir=tfrecord
+        --num_classes=3 --output_dir=tfrecord
 
 Splits that lie in folders of their own: one run for each, into the same --output_dir.
 
@@ -37,7 +37,8 @@ import recipe_flags
 
 FLAGS = flags.FLAGS
 
-_OWN_DESCRIPTION_FLAGS = ('num_classes', 'ignore_label', 'class_names', 'name')
+_DESCRIBING_FLAGS = ('num_classes', 'ignore_label', 'class_names')
+_DEFAULT_VAL_FRACTION = 0.1
 
 
 def define_flags():
@@ -49,15 +50,16 @@ def define_flags():
     flags.DEFINE_string('label_suffix', '', 'What label names have before the extension: _mask.')
     flags.DEFINE_string('list_folder', None, 'Folder of split lists (*.txt).')
     flags.DEFINE_string('split', None, 'Name of the one split all pictures belong to.')
-    flags.DEFINE_float('val_fraction', 0.0, 'Share of the pictures to draw for the split val.',
+    flags.DEFINE_float('val_fraction', None, 'Share of the pictures to draw for the split val; '
+                       '{} where nothing says how to split.'.format(_DEFAULT_VAL_FRACTION),
                        lower_bound=0.0, upper_bound=1.0)
     flags.DEFINE_float('test_fraction', 0.0, 'Share of the pictures to draw for the split test.',
                        lower_bound=0.0, upper_bound=1.0)
     flags.DEFINE_integer('seed', 0, 'Another seed draws another random split.', lower_bound=0)
-    flags.DEFINE_string('dataset', None, 'Known data set or description file that gives classes, '
-                        'ignore label, class names and colours.')
-    flags.DEFINE_string('name', None, 'Name of the data set; default the name of the image folder.')
-    flags.DEFINE_integer('num_classes', None, 'Number of classes, where --dataset is not given.',
+    flags.DEFINE_string('dataset', None, 'Known data set, or description file, that gives classes, '
+                        'ignore label, class names and colours; or the name of a new data set, '
+                        'with --num_classes. Default: the name of the image folder.')
+    flags.DEFINE_integer('num_classes', None, 'Number of classes of a new data set.',
                          lower_bound=2, upper_bound=256)
     flags.DEFINE_integer('ignore_label', None, 'Label that does not count; default 255.',
                          lower_bound=0, upper_bound=255)
@@ -74,18 +76,22 @@ def define_flags():
 
 
 def _description():
-    if FLAGS.dataset:
-        given = [name for name in _OWN_DESCRIPTION_FLAGS if FLAGS[name].value is not None]
+    given = [name for name in _DESCRIBING_FLAGS if FLAGS[name].value is not None]
+    if FLAGS.dataset and (not given or _is_described(FLAGS.dataset)):
         if given:
-            raise errors.UserError('--{} and --dataset exclude each other: the description gives '
-                                   'it.'.format(given[0]))
+            raise errors.UserError('--{} and --dataset={} exclude each other: the description '
+                                   'gives it.'.format(given[0], FLAGS.dataset))
         return descriptions.load(FLAGS.dataset)._replace(report={})
     if not FLAGS.num_classes:
         raise errors.UserError('Give --num_classes, or --dataset with a known data set or a '
                                'description file.')
-    content = {'name': FLAGS.name or _folder_name(), 'splits': {}, 'num_classes': FLAGS.num_classes,
-               'class_names': FLAGS.class_names, 'ignore_label': FLAGS.ignore_label}
-    return descriptions.from_dict(content, 'the flags')
+    return descriptions.from_dict({
+        'name': FLAGS.dataset or _folder_name(), 'splits': {}, 'num_classes': FLAGS.num_classes,
+        'class_names': FLAGS.class_names, 'ignore_label': FLAGS.ignore_label}, 'the flags')
+
+
+def _is_described(dataset):
+    return dataset in descriptions.known_names() or os.path.exists(dataset)
 
 
 def _folder_name():
@@ -99,9 +105,9 @@ def _check_ways_to_split():
         ways.remove('test_fraction')
     if len(ways) > 1:
         raise errors.UserError('--{} and --{} exclude each other.'.format(*ways[:2]))
-    if not ways:
-        raise errors.UserError('Say which pictures belong to which split: --list_folder, --split '
-                               'or --val_fraction.')
+    if not FLAGS.label_folder and not (FLAGS.list_folder or FLAGS.split):
+        raise errors.UserError('Pictures without labels cannot be split for training and '
+                               'validation: give --label_folder, or --split=test.')
 
 
 def _pair(images, labels):
@@ -121,8 +127,14 @@ def _splits(images, labels):
     pairs = _pair(images, labels)
     if FLAGS.split:
         return {FLAGS.split: pairs}
-    shares = {'val': FLAGS.val_fraction, 'test': FLAGS.test_fraction}
-    return conversion_pairs.random_split(pairs, shares, FLAGS.seed)
+    val_fraction = FLAGS.val_fraction
+    if val_fraction is None and not FLAGS.test_fraction:
+        val_fraction = _DEFAULT_VAL_FRACTION
+    shares = {'val': val_fraction, 'test': FLAGS.test_fraction}
+    splits = conversion_pairs.random_split(pairs, shares, FLAGS.seed)
+    print('Split at random (seed {}): {}.'.format(FLAGS.seed, ', '.join(
+        '{} {}'.format(len(part), split) for split, part in splits.items())))
+    return splits
 
 
 def main(_):

@@ -20,7 +20,7 @@ so download it by hand and put the archives, or what is in them, into DIR:
                           --splits=train_fine,val_fine,trainval_fine,test_fine
 
 Archives are unpacked once. The trainIds are made on the way; no other script is needed.
-PYTHON names the interpreter.
+PYTHON_BIN names the interpreter (default: .venv, else python3).
 USAGE
 }
 

@@ -6,22 +6,22 @@ here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 
 usage() {
   cat <<'USAGE'
-usage: datasets/download_and_convert_ade20k.sh [--work_dir=DIR] [-- FLAGS]
+usage: datasets/download_and_convert_ade20k.sh [--output_dir=DIR] [-- FLAGS]
 
 Downloads ADEChallengeData2016.zip (0.9 GB) and writes records straight from the archive, which is
 not unpacked. A second run goes on where the first one stopped and does nothing twice.
 
-  --work_dir=DIR   where everything goes (default ./ADE20K); records in DIR/tfrecord
+  --output_dir=DIR   where everything goes (default ./ADE20K); records in DIR/tfrecord
   -- FLAGS         flags for datasets/build_ade20k_data.py, such as --num_workers=8
 
-ADE_URL names another place to download from; PYTHON names the interpreter.
+ADE_URL names another place to download from; PYTHON_BIN names the interpreter (default: .venv, else python3).
 USAGE
 }
 
-work_dir=./ADE20K
+output_dir=./ADE20K
 while [ $# -gt 0 ]; do
   case "$1" in
-    --work_dir=*) work_dir=${1#*=} ;;
+    --output_dir=*) output_dir=${1#*=} ;;
     -h|--help) usage; exit 0 ;;
     --) shift; break ;;
     *) usage >&2; fail "unknown argument $1" ;;
@@ -30,10 +30,10 @@ while [ $# -gt 0 ]; do
 done
 find_python "$here"
 
-mkdir -p "$work_dir" || fail "cannot make $work_dir"
-archive=$work_dir/ADEChallengeData2016.zip
+mkdir -p "$output_dir" || fail "cannot make $output_dir"
+archive=$output_dir/ADEChallengeData2016.zip
 download "${ADE_URL:-http://data.csail.mit.edu/places/ADEchallenge/ADEChallengeData2016.zip}" \
   "$archive" sha1 "${ADE_SHA1-219e1696abb36c8ba3a3afe7fb2f4b4606a897c7}"
 
 "$python" "$here/build_ade20k_data.py" --archive="$archive" --image_format=jpg \
-  --output_dir="$work_dir/tfrecord" "$@"
+  --output_dir="$output_dir/tfrecord" "$@"

@@ -6,27 +6,27 @@ here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 
 usage() {
   cat <<'USAGE'
-usage: datasets/download_and_convert_voc2012.sh [--work_dir=DIR] [--with_sbd] [-- FLAGS]
+usage: datasets/download_and_convert_voc2012.sh [--output_dir=DIR] [--with_sbd] [-- FLAGS]
 
 Downloads PASCAL VOC 2012 (2 GB), unpacks it and writes records. A second run goes on where the
 first one stopped and does nothing twice.
 
-  --work_dir=DIR   where everything goes (default ./pascal_voc_seg):
+  --output_dir=DIR   where everything goes (default ./pascal_voc_seg):
                      DIR/VOCdevkit/VOC2012/...   the data set
                      DIR/tfrecord                records of train, val, trainval (train_aug)
   --with_sbd       also download the labels of Hariharan et al. (1.4 GB) for the split train_aug;
                    needs the Python package scipy
   -- FLAGS         flags for datasets/build_voc2012_data.py, such as --num_workers=8
 
-VOC_URL and SBD_URL name other places to download from; PYTHON names the interpreter.
+VOC_URL and SBD_URL name other places to download from; PYTHON_BIN names the interpreter (default: .venv, else python3).
 USAGE
 }
 
-work_dir=./pascal_voc_seg
+output_dir=./pascal_voc_seg
 with_sbd=no
 while [ $# -gt 0 ]; do
   case "$1" in
-    --work_dir=*) work_dir=${1#*=} ;;
+    --output_dir=*) output_dir=${1#*=} ;;
     --with_sbd) with_sbd=yes ;;
     -h|--help) usage; exit 0 ;;
     --) shift; break ;;
@@ -36,19 +36,19 @@ while [ $# -gt 0 ]; do
 done
 find_python "$here"
 
-mkdir -p "$work_dir" || fail "cannot make $work_dir"
-voc=$work_dir/VOCdevkit/VOC2012
+mkdir -p "$output_dir" || fail "cannot make $output_dir"
+voc=$output_dir/VOCdevkit/VOC2012
 download "${VOC_URL:-http://host.robots.ox.ac.uk/pascal/VOC/voc2012/VOCtrainval_11-May-2012.tar}" \
-  "$work_dir/VOCtrainval_11-May-2012.tar" md5 "${VOC_MD5-6cd6e144f989b92b3379bac3b3de84fd}"
-unpack "$work_dir/VOCtrainval_11-May-2012.tar" "$work_dir"
+  "$output_dir/VOCtrainval_11-May-2012.tar" md5 "${VOC_MD5-6cd6e144f989b92b3379bac3b3de84fd}"
+unpack "$output_dir/VOCtrainval_11-May-2012.tar" "$output_dir"
 
 labels=$voc/SegmentationClass
 if [ "$with_sbd" = yes ]; then
   download "${SBD_URL:-https://www2.eecs.berkeley.edu/Research/Projects/CS/vision/grouping/semantic_contours/benchmark.tgz}" \
-    "$work_dir/benchmark.tgz" md5 "${SBD_MD5-82b4d87ceb2ed10f6038a1cba92111cb}"
-  unpack "$work_dir/benchmark.tgz" "$work_dir"
+    "$output_dir/benchmark.tgz" md5 "${SBD_MD5-82b4d87ceb2ed10f6038a1cba92111cb}"
+  unpack "$output_dir/benchmark.tgz" "$output_dir"
   "$python" "$here/merge_sbd_labels.py" --voc_folder="$voc" \
-    --sbd_folder="$work_dir/benchmark_RELEASE/dataset"
+    --sbd_folder="$output_dir/benchmark_RELEASE/dataset"
   labels=$voc/SegmentationClassAug
 fi
 
@@ -57,4 +57,4 @@ fi
   --semantic_segmentation_folder="$labels" \
   --list_folder="$voc/ImageSets/Segmentation" \
   --image_format=jpg \
-  --output_dir="$work_dir/tfrecord" "$@"
+  --output_dir="$output_dir/tfrecord" "$@"

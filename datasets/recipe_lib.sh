@@ -5,13 +5,16 @@ fail() {
   exit 1
 }
 
-# Sets python: $PYTHON, else the repository's environment, else python3.
+# find_python FOLDER sets python: $PYTHON_BIN, else the environment of the repository that FOLDER lies
+# in, else python3.
 find_python() {
-  local root
-  root=$(dirname "$1")/..
-  python=${PYTHON:-}
-  [ -n "$python" ] || { [ -x "$root/.venv/bin/python" ] && python=$root/.venv/bin/python; }
-  [ -n "$python" ] || python=$(command -v python3) || fail "no python3 on PATH; run scripts/setup.sh or set PYTHON"
+  local environment=$1/../.venv/bin/python
+  python=${PYTHON_BIN:-}
+  if [ -z "$python" ] && [ -x "$environment" ]; then
+    python=$environment
+  elif [ -z "$python" ]; then
+    python=$(command -v python3) || fail "no python3 on PATH; run scripts/setup.sh or set PYTHON_BIN"
+  fi
 }
 
 # checksum_of FILE md5|sha1|sha256

@@ -78,11 +78,19 @@ def test_folders_with_lists(tmp_path, pictures):
 
 def test_folders_split_at_random(tmp_path, pictures):
     del pictures['list_folder']
-    succeed(tmp_path, 'build_folder_data.py', val_fraction=0.3, **pictures)
+    text = succeed(tmp_path, 'build_folder_data.py', val_fraction=0.3, **pictures)
+    assert 'Split at random (seed 0): 4 train, 2 val.' in text
     names = [name for split in ('train', 'val')
              for name, _ in read_split(tmp_path / 'out', split)]
     assert len(names) == 6 and len(set(names)) == 6
     assert descriptions.load(str(tmp_path / 'out')).splits_to_sizes == {'train': 4, 'val': 2}
+
+
+def test_a_new_name_and_a_tenth_for_validation_where_nothing_is_said(tmp_path, pictures):
+    del pictures['list_folder']
+    succeed(tmp_path, 'build_folder_data.py', dataset='mine', **pictures)
+    description = descriptions.load('mine', str(tmp_path / 'out'))
+    assert description.splits_to_sizes == {'train': 5, 'val': 1}
 
 
 def test_one_run_a_split_and_pictures_without_labels(tmp_path, pictures):
@@ -126,10 +134,11 @@ def test_suffixes(tmp_path, pictures):
 
 
 @pytest.mark.parametrize('change, message', [
-    ({'list_folder': None}, 'Say which pictures belong to which split'),
+    ({'list_folder': None, 'label_folder': None}, 'Pictures without labels cannot be split'),
     ({'split': 'train'}, '--list_folder and --split exclude each other'),
     ({'num_classes': None}, 'Give --num_classes, or --dataset'),
-    ({'dataset': 'camvid'}, '--num_classes and --dataset exclude each other'),
+    ({'list_folder': None, 'val_fraction': 0.99}, 'leave none for training'),
+    ({'dataset': 'camvid'}, '--num_classes and --dataset=camvid exclude each other'),
     ({'num_classes': None, 'dataset': 'camvit'}, "Unknown data set 'camvit'"),
     ({'num_classes': 2}, 'label 2 at'),
     ({'class_names': 'a,b'}, "'class_names' must be 3 names"),
@@ -343,7 +352,7 @@ def shell(tmp_path, name, *arguments, **environment):
     python, note = tmp_path / 'noting_python', tmp_path / 'note.txt'
     python.write_text(NOTING_PYTHON.format(python=sys.executable, note=note))
     python.chmod(0o755)
-    done = bash(recipe_runner.path(name), *arguments, PYTHON=str(python), **environment)
+    done = bash(recipe_runner.path(name), *arguments, PYTHON_BIN=str(python), **environment)
     assert done.returncode == 0, done.stderr
     command = note.read_text().splitlines()
     assert os.path.dirname(command[0]) == os.path.dirname(recipe_runner.path('x'))
@@ -359,8 +368,8 @@ needs_curl = pytest.mark.skipif(not shutil.which('curl'), reason='curl is not in
                                   'download_and_convert_ade20k.sh'])
 def test_shell_recipes_explain_themselves(name):
     assert bash(recipe_runner.path(name), '--help').stdout.startswith('usage: datasets/' + name)
-    wrong = bash(recipe_runner.path(name), '--wrok_dir=x')
-    assert wrong.returncode == 1 and 'unknown argument --wrok_dir=x' in wrong.stderr
+    wrong = bash(recipe_runner.path(name), '--ouptut_dir=x')
+    assert wrong.returncode == 1 and 'unknown argument --ouptut_dir=x' in wrong.stderr
     with open(recipe_runner.path(name)) as stream:
         assert 'sudo' not in stream.read()
 
@@ -390,7 +399,7 @@ def test_ade20k_is_downloaded_and_converted(tmp_path):
     make_ade20k(tmp_path / 'ADEChallengeData2016')
     archive = shutil.make_archive(str(tmp_path / 'ade'), 'zip', str(tmp_path),
                                   'ADEChallengeData2016')
-    shell(tmp_path, 'download_and_convert_ade20k.sh', '--work_dir={}'.format(tmp_path / 'work'),
+    shell(tmp_path, 'download_and_convert_ade20k.sh', '--output_dir={}'.format(tmp_path / 'work'),
           '--', '--num_workers=1', '--num_shards=2', ADE_URL='file://' + archive, ADE_SHA1='')
     assert len(records.list_shards(str(tmp_path / 'work/tfrecord'), 'train')) == 2
 
@@ -404,7 +413,7 @@ def test_voc_is_downloaded_and_converted(tmp_path, pictures):
         shutil.move(str(tmp_path / source), str(voc_folder / name))
     archive = shutil.make_archive(str(tmp_path / 'voc'), 'tar', str(tmp_path), 'VOCdevkit')
     command = (tmp_path, 'download_and_convert_voc2012.sh',
-               '--work_dir={}'.format(tmp_path / 'work'), '--', '--num_workers=1')
+               '--output_dir={}'.format(tmp_path / 'work'), '--', '--num_workers=1')
     shell(*command, VOC_URL='file://' + archive, VOC_MD5='')
     again = shell(*command, VOC_URL='file:///nowhere', VOC_MD5='')
     assert 'already there' in again and 'already unpacked' in again
