@@ -80,8 +80,10 @@ def extract_features(images, model_options, weight_decay=0.0001, reuse=None, is_
     if not model_options.aspp_with_batch_norm:
         return features, end_points
     if model_options.dense_prediction_cell_config is not None:
+        # The cell's rates are told for output stride 16.
+        multiplier = dense_prediction_cell.conv_rate_multiplier(model_options.output_stride)
         cell = dense_prediction_cell.DensePredictionCell(
-            model_options.dense_prediction_cell_config)
+            model_options.dense_prediction_cell_config, {'conv_rate_multiplier': multiplier})
         return cell.build_cell(
             features, output_stride=model_options.output_stride,
             crop_size=model_options.crop_size,

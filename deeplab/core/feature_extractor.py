@@ -9,17 +9,84 @@ import tf_slim as slim
 
 from deeplab import errors
 from deeplab.core import backbone
+from deeplab.core import families
 from deeplab.core import mobilenet_families as mobilenets
-from deeplab.core.mobilenet_families import mobilenet_v2_arg_scope  # noqa: F401 (public name)
+from deeplab.core import nas_network
+from deeplab.core import resnet_v1_beta as resnet
+from deeplab.core import xception
+from deeplab.core.mobilenet_families import (mobilenet_edgetpu, mobilenet_v2,
+                                             mobilenet_v2_arg_scope,  # noqa: F401 (public name)
+                                             mobilenet_v3_large_seg, mobilenet_v3_small_seg)
 
 DECODER_END_POINTS = 'decoder_end_points'
 
+_MOBILENET_STRIDES = (2, 4, 8, 16, 32, 64)
+_RESNET_STRIDES = (4, 8, 16, 32)
+_XCEPTION_STRIDES = (2, 4, 8, 16, 32)
+# The first ResNets were trained on pictures less their mean, the others on [-1, 1].
+_IMAGENET_MEAN = dict(preprocess=backbone.subtract_imagenet_mean,
+                      padding_pixel=backbone.IMAGENET_MEAN_RGB)
+
+
+def _mobilenet(name, network, scope, end_points_by_stride):
+    return backbone.Backbone(
+        name, network, mobilenets.FAMILY, scope, output_strides=_MOBILENET_STRIDES,
+        decoder_end_points={stride: 'layer_{}/depthwise_output'.format(layer)
+                            for stride, layer in end_points_by_stride.items()})
+
+
+def _resnet(name, network, scope, units, unit_name, multi_grid_length, **pixels):
+    """`units` are the units of blocks 1 to 3 whose last convolution serves the decoder."""
+    return backbone.Backbone(
+        name, network, families.RESNET, scope, output_strides=_RESNET_STRIDES,
+        multi_grid_length=multi_grid_length,
+        decoder_end_points={4 * 2 ** number: 'block{}/unit_{}/{}'.format(number + 1, unit,
+                                                                          unit_name)
+                            for number, unit in enumerate(units)}, **pixels)
+
+
+def _xception(name, network, entry_blocks):
+    """`entry_blocks` are the entry flow's blocks that serve the decoder at strides 4 and 8."""
+    end_point = '{}/block{}/unit_1/xception_module/separable_conv2_pointwise'.format
+    return backbone.Backbone(
+        name, network, families.XCEPTION, name, output_strides=_XCEPTION_STRIDES,
+        multi_grid_length=3,
+        decoder_end_points={4: end_point('entry_flow', entry_blocks[0]),
+                            8: end_point('entry_flow', entry_blocks[1]),
+                            16: end_point('exit_flow', 1)})
+
+
 _RECORDS = (
+    _mobilenet('mobilenet_v2', mobilenet_v2, 'MobilenetV2', {4: 4, 8: 7, 16: 14}),
+    _mobilenet('mobilenet_edgetpu', mobilenet_edgetpu, 'MobilenetEdgeTPU', {}),
+    _mobilenet('mobilenet_v3_large_seg', mobilenet_v3_large_seg, 'MobilenetV3',
+               {4: 4, 8: 7, 16: 13}),
+    _mobilenet('mobilenet_v3_small_seg', mobilenet_v3_small_seg, 'MobilenetV3',
+               {4: 2, 8: 4, 16: 9}),
+    # Pads with mid-grey although it subtracts the mean, as the reference does.
+    _resnet('resnet_v1_18', resnet.resnet_v1_18, 'resnet_v1_18', (1, 1, 1),
+            'lite_bottleneck_v1/conv2', 2, preprocess=backbone.subtract_imagenet_mean),
+    _resnet('resnet_v1_18_beta', resnet.resnet_v1_18_beta, 'resnet_v1_18', (1, 1, 1),
+            'lite_bottleneck_v1/conv2', 2),
+    _resnet('resnet_v1_50', resnet.resnet_v1_50, 'resnet_v1_50', (2, 3, 5),
+            'bottleneck_v1/conv3', 3, **_IMAGENET_MEAN),
+    _resnet('resnet_v1_50_beta', resnet.resnet_v1_50_beta, 'resnet_v1_50', (2, 3, 5),
+            'bottleneck_v1/conv3', 3),
+    _resnet('resnet_v1_101', resnet.resnet_v1_101, 'resnet_v1_101', (2, 3, 22),
+            'bottleneck_v1/conv3', 3, **_IMAGENET_MEAN),
+    _resnet('resnet_v1_101_beta', resnet.resnet_v1_101_beta, 'resnet_v1_101', (2, 3, 22),
+            'bottleneck_v1/conv3', 3),
+    _xception('xception_41', xception.xception_41, (2, 3)),
+    _xception('xception_65', xception.xception_65, (2, 3)),
+    _xception('xception_71', xception.xception_71, (3, 5)),
     backbone.Backbone(
-        'mobilenet_v2', mobilenets.mobilenet_v2, mobilenets.FAMILY, 'MobilenetV2',
-        decoder_end_points={4: 'layer_4/depthwise_output', 8: 'layer_7/depthwise_output',
-                            16: 'layer_14/depthwise_output'},
-        output_strides=(2, 4, 8, 16, 32, 64)),
+        'nas_pnasnet', nas_network.pnasnet, families.NAS, 'pnasnet', output_strides=(8, 16, 32),
+        decoder_end_points={4: 'Stem', 8: 'Cell_3', 16: 'Cell_7'}),
+    # Its features lie at stride 8 whatever is asked for.
+    backbone.Backbone(
+        'nas_hnasnet', nas_network.hnasnet, families.NAS, 'hnasnet',
+        output_strides=_MOBILENET_STRIDES,
+        decoder_end_points={4: 'Cell_2', 8: 'Cell_5', 16: 'Cell_7'}),
 )
 _REGISTRY = {record.name: record for record in _RECORDS}
 

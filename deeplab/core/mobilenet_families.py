@@ -8,6 +8,7 @@ import tf_slim as slim
 
 from deeplab.core import backbone
 from slim_nets.mobilenet import mobilenet_v2 as v2
+from slim_nets.mobilenet import mobilenet_v3 as v3
 
 
 def mobilenet_v2_arg_scope(is_training=True, weight_decay=0.00004, stddev=0.09,
@@ -60,6 +61,61 @@ def mobilenet_v2(net, depth_multiplier, output_stride, divisible_by=None, reuse=
             min_depth=8 if full_width else 1, divisible_by=rounding,
             final_endpoint=final_endpoint or 'layer_18', output_stride=output_stride,
             scope=variable_scope)
+
+
+def _segmentation_definition(conv_defs, first, widths):
+    """Halves the outputs from spec entry `first` on, and sets inner widths of the last blocks."""
+    slimmer = v3.scale_layers(conv_defs, first, first + 3)
+    return v3.set_inner_widths(slimmer, dict(zip(range(first, first + 3), widths)))
+
+
+_V3_LARGE_SEG = _segmentation_definition(v3.V3_LARGE, 13, (336, 480, 480))
+_V3_SMALL_SEG = _segmentation_definition(v3.V3_SMALL, 9, (144, 288, 288))
+
+
+def _mobilenet_v3(net, conv_defs, last_layer, default_scope, depth_multiplier, output_stride,
+                  reuse, scope, final_endpoint):
+    with tf.variable_scope(scope, default_scope, [net], reuse=reuse) as variable_scope:
+        return v3.mobilenet_base(
+            net, conv_defs=conv_defs, depth_multiplier=depth_multiplier,
+            final_endpoint=final_endpoint or last_layer, output_stride=output_stride,
+            scope=variable_scope)
+
+
+def mobilenet_v3_large_seg(net, depth_multiplier, output_stride, divisible_by=None, reuse=None,
+                           scope=None, final_endpoint=None):
+    """Builds MobileNetV3-Large with the tail for segmentation (arXiv 1905.02244, section 6.4).
+
+    Arguments and results as `mobilenet_v2`; ends at `layer_17`. `divisible_by` is accepted for
+    uniformity: channel counts are multiples of 8 here.
+    """
+    del divisible_by
+    return _mobilenet_v3(net, _V3_LARGE_SEG, 'layer_17', 'MobilenetV3', depth_multiplier,
+                         output_stride, reuse, scope, final_endpoint)
+
+
+def mobilenet_v3_small_seg(net, depth_multiplier, output_stride, divisible_by=None, reuse=None,
+                           scope=None, final_endpoint=None):
+    """Builds MobileNetV3-Small with the tail for segmentation (arXiv 1905.02244, section 6.4).
+
+    Arguments and results as `mobilenet_v2`; ends at `layer_13`. `divisible_by` is accepted for
+    uniformity: channel counts are multiples of 8 here.
+    """
+    del divisible_by
+    return _mobilenet_v3(net, _V3_SMALL_SEG, 'layer_13', 'MobilenetV3', depth_multiplier,
+                         output_stride, reuse, scope, final_endpoint)
+
+
+def mobilenet_edgetpu(net, depth_multiplier, output_stride, divisible_by=None, reuse=None,
+                      scope=None, final_endpoint=None):
+    """Builds MobileNet-EdgeTPU up to its last layer, `layer_24`.
+
+    Arguments and results as `mobilenet_v2`. `divisible_by` is accepted for uniformity: channel
+    counts are multiples of 8 here.
+    """
+    del divisible_by
+    return _mobilenet_v3(net, v3.V3_EDGETPU, 'layer_24', 'MobilenetEdgeTPU', depth_multiplier,
+                         output_stride, reuse, scope, final_endpoint)
 
 
 def _arg_scope(settings):

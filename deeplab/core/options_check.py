@@ -1,6 +1,7 @@
 """Checks `ModelOptions` before any graph is built."""
 from deeplab import errors
 from deeplab.core import decoder
+from deeplab.core import dense_prediction_cell
 from deeplab.core import feature_extractor
 
 # ASPP's rates at output stride 16 (arXiv 1706.05587, section 3.3); they look equally far at
@@ -84,6 +85,12 @@ def _check_decoder(options, record):
             '{}. Received instead: {}.'.format(_comma(sorted(classes)), options.decoder_filters))
 
 
+def _check_cell(options):
+    if options.dense_prediction_cell_config is not None:
+        dense_prediction_cell.conv_rate_multiplier(options.output_stride)
+        dense_prediction_cell.DensePredictionCell(options.dense_prediction_cell_config)
+
+
 def _check_logits(options):
     several_rates = options.atrous_rates and not options.aspp_with_batch_norm
     if options.logits_kernel_size != 1 and not several_rates:
@@ -122,5 +129,6 @@ def check(options, allow_unusual_atrous_rates=False):
     _check_output_stride(options, record)
     _check_atrous_rates(options, allow_unusual_atrous_rates)
     _check_decoder(options, record)
+    _check_cell(options)
     _check_logits(options)
     return _check_multi_grid(options, record) + _check_crop(options)
