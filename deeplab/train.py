@@ -42,6 +42,8 @@ _INTEGERS = {
     'training_number_of_steps': 'Training steps in total.',
     'train_batch_size': 'Images a step, over all clones. With fewer than 12 a GPU, '
                         '--fine_tune_batch_norm=false is advised.',
+    'gradient_accumulation_steps': 'Parts a batch is worked through in, one after the other: the '
+                                   'same update from less memory.',
     'slow_start_step': 'Steps at --slow_start_learning_rate first.',
     'hard_example_mining_step': 'Step at which --top_k_percent_pixels is reached, coming from all '
                                 'pixels; 0 starts with it.',
@@ -165,8 +167,8 @@ def _dataset_maker(options, crop_size):
 
 def _saved_config(description):
     """What the other commands need to know about this run."""
-    own = [name for name in FLAGS if FLAGS.find_module_defining_flag(name) in (
-        common.__name__, __name__, '__main__', FLAGS.find_module_defining_flag('train_logdir'))]
+    own = [flag.name for module, defined in FLAGS.flags_by_module_dict().items()
+           if not module.startswith('absl') for flag in defined]
     return run_config.describe(own, {
         'name': description.name,
         'num_classes': description.num_classes,

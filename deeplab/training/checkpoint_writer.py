@@ -32,7 +32,7 @@ class CheckpointWriter(object):
         self._every_steps = every_steps
         self.saver = tf.train.Saver(max_to_keep=keep)
         self._last_time = time.time()
-        self._last_step = None
+        self._saved = {}  # {step: prefix} of the last one saved or restored
 
     @property
     def latest(self):
@@ -40,41 +40,42 @@ class CheckpointWriter(object):
         return checkpoints.latest_checkpoint(self._folder)
 
     def start(self, step, restored):
-        """Begins counting at `step`; `restored` is whether a checkpoint of it exists."""
+        """Begins counting at `step`; `restored` is the checkpoint it came from, or None."""
         self._last_time = time.time()
-        self._last_step = step if restored else None
+        self._saved = {step: restored} if restored else {}
         state = tf.train.get_checkpoint_state(self._folder)
         if state:
             # So that checkpoints of the interrupted run are rotated out as well.
             self.saver.recover_last_checkpoints(state.all_model_checkpoint_paths)
 
     def save_if_due(self, session, step):
-        """Saves if time or steps since the last checkpoint say so; whether it did."""
-        due = time.time() - self._last_time >= self._every_secs or (
-            self._every_steps and step % self._every_steps == 0)
-        if due:
+        """Saves where time or steps since the last checkpoint say so."""
+        if time.time() - self._last_time >= self._every_secs or (
+                self._every_steps and step % self._every_steps == 0):
             self.save(session, step)
-        return bool(due)
 
     def save(self, session, step):
         """Saves unless this step has been saved already.
+
+        Returns:
+          Prefix of the checkpoint.
 
         Raises:
           UserError: where the folder cannot take the checkpoint, as with a full disk. What had
             been saved before is still there.
         """
-        if step == self._last_step:
-            return
-        path = os.path.join(self._folder, _NAME)
-        try:
-            self.saver.save(session, path, global_step=step)
-        except (tf.errors.OpError, ValueError, IOError) as error:
-            self._remove_partial('{}-{}'.format(path, step))
-            raise UserError('Cannot save step {} in --train_logdir={}: {} The latest checkpoint '
-                            'is {}.'.format(step, self._folder, _first_line(error), self.latest))
-        self._last_time = time.time()
-        self._last_step = step
-        logging.info('Saved %s-%d', path, step)
+        if step not in self._saved:
+            path = os.path.join(self._folder, _NAME)
+            try:
+                self._saved = {step: self.saver.save(session, path, global_step=step)}
+            except (tf.errors.OpError, ValueError, IOError) as error:
+                self._remove_partial('{}-{}'.format(path, step))
+                raise UserError('Cannot save step {} in --train_logdir={}: {} The latest '
+                                'checkpoint is {}.'.format(
+                                    step, self._folder, _first_line(error), self.latest))
+            self._last_time = time.time()
+            logging.info('Saved %s', self._saved[step])
+        return self._saved[step]
 
     def _remove_partial(self, prefix):
         leftovers = glob.glob(glob.escape(prefix) + '.*tempstate*')

@@ -7,6 +7,7 @@ from deeplab import compat
 from deeplab import model
 from deeplab.errors import UserError
 from deeplab.names import IMAGE, IMAGE_NAME, LABEL, OUTPUT_TYPE
+from deeplab.training import accumulation
 from deeplab.training import options as training_options
 from deeplab.utils import gradients
 from deeplab.utils import learning_rates
@@ -22,7 +23,15 @@ TrainGraph = collections.namedtuple('TrainGraph', [
     'gradient_norm',   # of the gradients with their multipliers, before clipping
     'image_names',     # string [batch]
     'image_summary',   # serialised pictures for TensorBoard, or None
+    'accumulate_op',   # runs a part of the batch but the last, or None where there is one part
 ])
+
+# What one session run works out of its share of a batch.
+_Work = collections.namedtuple('_Work', ['total_loss', 'grads_and_vars', 'losses'])
+
+# merged_logits: by output name. counted_pixels: float32 scalar, pixels that are not ignored.
+CloneOutputs = collections.namedtuple(
+    'CloneOutputs', ['samples', 'merged_logits', 'counted_pixels'])
 
 _OPTIMIZERS = {
     'momentum': lambda options, rate: tf.train.MomentumOptimizer(rate, options.momentum),
@@ -94,7 +103,7 @@ def build_clones(options, model_options, dataset, config):
     """Builds all clones; each draws its own batches from one input pipeline.
 
     Returns:
-      A list of model_deploy.Clone, whose outputs are (samples, merged logits by output name).
+      A list of model_deploy.Clone, whose outputs are CloneOutputs.
     """
     with tf.device(config.inputs_device()):
         iterator = dataset.get_one_shot_iterator()
@@ -102,7 +111,9 @@ def build_clones(options, model_options, dataset, config):
     def build_one():
         with tf.device(config.inputs_device()):
             samples = iterator.get_next()
-        return samples, clone_losses(samples, options, model_options, dataset.ignore_label)
+        merged = clone_losses(samples, options, model_options, dataset.ignore_label)
+        return CloneOutputs(samples, merged, losses.counted_pixels(
+            merged[OUTPUT_TYPE], samples[LABEL], dataset.ignore_label, options.upsample_logits))
 
     return model_deploy.create_clones(config, build_one)
 
@@ -121,13 +132,42 @@ def scale_gradients(grads_and_vars, options):
         last_layers, options.last_layer_gradient_multiplier))
 
 
+def _work(clones, optimizer, **kwargs):
+    """Loss, its gradients, and the losses of the first clone by name."""
+    total_loss, grads_and_vars = model_deploy.optimize_clones(clones, optimizer, **kwargs)
+    losses_of_first = tf.get_collection(tf.GraphKeys.LOSSES, clones[0].scope)
+    return _Work(total_loss, grads_and_vars, {loss.op.name: loss for loss in losses_of_first})
+
+
+def _accumulated_work(clones, optimizer):
+    """As `_work` for a whole batch of which each run sees a part; and the WeightedMean.
+
+    Parts weigh by their pixels that count, so that the loss is that of the whole batch at once.
+    """
+    part = _work(clones, optimizer, regularization_losses=[])
+    part_gradients, variables = zip(*part.grads_and_vars)
+    names = sorted(part.losses)
+    weight = tf.add_n([clone.outputs.counted_pixels for clone in clones])
+    mean = accumulation.WeightedMean(
+        list(part_gradients) + [part.total_loss] + [part.losses[name] for name in names], weight)
+    count = len(variables)
+    regularization = tf.losses.get_regularization_loss()
+    total_loss = mean.means[count] + regularization
+    added = tf.gradients(regularization, list(variables))
+    whole_gradients = [gradient if extra is None else gradient + extra
+                       for gradient, extra in zip(mean.means, added)]
+    return _Work(total_loss, list(zip(whole_gradients, variables)),
+                 dict(zip(names, mean.means[count + 1:]))), mean
+
+
 def build(options, model_options, dataset):
     """Builds the graph of a training run in the default graph.
 
     Args:
       options: a TrainingOptions.
       model_options: a ModelOptions.
-      dataset: has `get_one_shot_iterator()`, giving batches of a clone's size, and `ignore_label`.
+      dataset: has `get_one_shot_iterator()`, giving batches of `options.clone_batch_size`, and
+        `ignore_label`.
 
     Returns:
       A TrainGraph.
@@ -140,8 +180,7 @@ def build(options, model_options, dataset):
     with tf.device(model_deploy.DeploymentConfig.variables_device(config)):
         global_step = tf.train.get_or_create_global_step()
     clones = build_clones(options, model_options, dataset, config)
-    scope = clones[0].scope
-    updates = tf.get_collection(tf.GraphKeys.UPDATE_OPS, scope)
+    updates = tf.get_collection(tf.GraphKeys.UPDATE_OPS, clones[0].scope)
     if options.quantize_delay_step >= 0:
         _quantize(options.quantize_delay_step)
 
@@ -149,28 +188,34 @@ def build(options, model_options, dataset):
         rate = _learning_rate(options, global_step)
         optimizer = _OPTIMIZERS[options.optimizer](options, rate)
     with tf.device(config.variables_device()):
-        total_loss, grads_and_vars = model_deploy.optimize_clones(clones, optimizer)
-        grads_and_vars = scale_gradients(grads_and_vars, options)
+        if options.gradient_accumulation_steps > 1:
+            work, mean = _accumulated_work(clones, optimizer)
+            accumulate_op = tf.group(mean.add_op, *updates)
+        else:
+            work, mean, accumulate_op = _work(clones, optimizer), None, None
+        grads_and_vars = scale_gradients(work.grads_and_vars, options)
         norm = tf.global_norm([grad for grad, _ in grads_and_vars], name='gradient_norm')
         if options.clip_gradient_norm:
             grads_and_vars = gradients.clip_by_global_norm(
                 grads_and_vars, options.clip_gradient_norm, norm)
         updates.append(optimizer.apply_gradients(grads_and_vars, global_step=global_step))
+        if mean is not None:
+            with tf.control_dependencies(updates + mean.means):
+                updates.append(mean.reset_op())
         with tf.control_dependencies([tf.group(*updates)]):
-            train_op = tf.identity(total_loss, name='train_op')
+            train_op = tf.identity(work.total_loss, name='train_op')
             steps_done = global_step.read_value()
-    parts = {loss.op.name: loss for loss in tf.get_collection(tf.GraphKeys.LOSSES, scope)}
-    parts['regularization_loss'] = tf.losses.get_regularization_loss()
     return TrainGraph(
         train_op=train_op,
         global_step=steps_done,
-        total_loss=total_loss,
-        losses=parts,
+        total_loss=work.total_loss,
+        losses=dict(work.losses, regularization_loss=tf.losses.get_regularization_loss()),
         learning_rate=rate,
         gradient_norm=norm,
-        image_names=tf.concat([clone.outputs[0][IMAGE_NAME] for clone in clones], axis=0),
+        image_names=tf.concat([clone.outputs.samples[IMAGE_NAME] for clone in clones], axis=0),
         image_summary=(_image_summary(clones[0].outputs, model_options)
-                       if options.save_summaries_images else None))
+                       if options.save_summaries_images else None),
+        accumulate_op=accumulate_op)
 
 
 def _quantize(delay_steps):
@@ -183,7 +228,7 @@ def _quantize(delay_steps):
 
 def _image_summary(outputs, model_options):
     """Pictures of images, labels and predictions; labels are spread over the grey values."""
-    samples, merged_logits = outputs
+    samples, merged_logits = outputs.samples, outputs.merged_logits
     spread = max(1, 255 // model_options.outputs_to_num_classes[OUTPUT_TYPE])
     predictions = tf.argmax(merged_logits[OUTPUT_TYPE], axis=3, output_type=tf.int32)[..., None]
     return tf.summary.merge([

@@ -53,6 +53,7 @@ _FIELDS = (
     ('restore_from_seg_model', None),
     # Batch, devices and machines.
     ('train_batch_size', 8),
+    ('gradient_accumulation_steps', 1),
     ('num_clones', 1),
     ('clone_on_cpu', False),
     ('master', ''),
@@ -81,8 +82,8 @@ class TrainingOptions(collections.namedtuple('TrainingOptions', [name for name, 
 
     @property
     def clone_batch_size(self):
-        """Images a clone gets in one step."""
-        return self.train_batch_size // self.num_clones
+        """Images a clone gets at once."""
+        return self.train_batch_size // (self.num_clones * self.gradient_accumulation_steps)
 
 
 def schedule(options: TrainingOptions) -> learning_rates.Schedule:
@@ -122,6 +123,7 @@ _RANGES = {
     'training_number_of_steps': (_positive, 'above 0'),
     'train_batch_size': (_positive, 'above 0'),
     'num_clones': (_positive, 'above 0'),
+    'gradient_accumulation_steps': (_positive, 'above 0'),
     'num_replicas': (_positive, 'above 0'),
     'log_steps': (_positive, 'above 0'),
     'keep_checkpoint_max': (_not_negative, '0 (keep all) or above'),
@@ -147,10 +149,13 @@ def validate(options: TrainingOptions) -> None:
         value = getattr(options, name)
         if not is_valid(value):
             raise UserError('--{} must be {}, got {}.'.format(name, expected, value))
-    if options.train_batch_size % options.num_clones:
+    parts = options.num_clones * options.gradient_accumulation_steps
+    if options.train_batch_size % parts:
         raise UserError(
-            '--train_batch_size={} cannot be divided among --num_clones={}; use a multiple of {} '
-            'images.'.format(options.train_batch_size, options.num_clones, options.num_clones))
+            '--train_batch_size={} cannot be divided among --num_clones={} times '
+            '--gradient_accumulation_steps={}; use a multiple of {} images.'.format(
+                options.train_batch_size, options.num_clones, options.gradient_accumulation_steps,
+                parts))
     if options.task >= options.num_replicas:
         raise UserError('--task={} must be below --num_replicas={}.'.format(
             options.task, options.num_replicas))

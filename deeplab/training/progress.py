@@ -1,12 +1,7 @@
-"""Telling how a run goes: log lines, TensorBoard, and one JSON object a log step."""
+"""How a run goes, in numbers and in words."""
 import collections
-import json
-import math
-import sys
+import contextlib
 import time
-
-from absl import logging
-import tensorflow.compat.v1 as tf
 
 # What is known about a step that is reported. Losses and rates are those of this very step.
 Report = collections.namedtuple('Report', [
@@ -17,7 +12,7 @@ Report = collections.namedtuple('Report', [
 
 
 class StepClock(object):
-    """Measures time a step, leaving out the first step and whatever `pause` covers.
+    """Measures time a step, leaving out the first step and whatever `paused` covers.
 
     The first step of a session includes TensorFlow's own set-up and would spoil the mean.
     """
@@ -35,10 +30,13 @@ class StepClock(object):
         else:
             self._steps += 1
 
-    def pause(self, seconds):
-        """Leaves time out that was spent on something else than steps."""
+    @contextlib.contextmanager
+    def paused(self):
+        """Leaves out the time spent inside, on something else than steps."""
+        began = self._clock()
+        yield
         if self._since is not None:
-            self._since += seconds
+            self._since += self._clock() - began
 
     def read(self):
         """Mean seconds a step since the last reading, or the last mean, or None before any."""
@@ -80,67 +78,22 @@ def _short(name):
     return parts[0]
 
 
-class LogReporter(object):
-    """One log line a report."""
+def make_report(step, values, step_seconds, options):
+    """A Report of a step.
 
-    def __init__(self, last_step):
-        self._last_step = last_step
-
-    def report(self, report):
-        logging.info(line(report, self._last_step))
-
-    def close(self):
-        pass
-
-
-class TensorBoardReporter(object):
-    """Scalars, and pictures where there are some, in an event file of the training folder."""
-
-    def __init__(self, folder, graph=None):
-        self._writer = tf.summary.FileWriter(folder, graph)
-
-    def report(self, report):
-        scalars = {
-            'total_loss': report.total_loss,
-            'learning_rate': report.learning_rate,
-            'gradient_norm': report.gradient_norm,
-            'step_seconds': report.step_seconds,
-            'images_per_second': report.images_per_second}
-        scalars.update(('losses/' + name, value) for name, value in report.losses.items())
-        self._writer.add_summary(tf.Summary(value=[
-            tf.Summary.Value(tag=tag, simple_value=value)
-            for tag, value in sorted(scalars.items()) if value is not None]), report.step)
-        self._writer.flush()
-
-    def add_pictures(self, serialized, step):
-        """Adds a serialised summary of pictures."""
-        self._writer.add_summary(serialized, step)
-
-    def close(self):
-        self._writer.close()
-
-
-class JsonLinesReporter(object):
-    """One JSON object of numbers a report, appended to a file, or to stdout for '-'."""
-
-    def __init__(self, path):
-        self._owned = path != '-'
-        self._stream = open(path, 'a') if self._owned else sys.stdout
-
-    def report(self, report):
-        record = report._asdict()
-        record.update(('losses/' + name, value) for name, value in record.pop('losses').items())
-        self._stream.write(json.dumps(
-            {key: _number(value) for key, value in record.items()}, sort_keys=True) + '\n')
-        self._stream.flush()
-
-    def close(self):
-        if self._owned:
-            self._stream.close()
-
-
-def _number(value):
-    """Strict JSON has no NaN and no infinity."""
-    if value is None or not math.isfinite(value):
-        return None
-    return int(value) if isinstance(value, int) else float(value)
+    Args:
+      step: number of steps done.
+      values: what was fetched of a TrainGraph, as a dict.
+      step_seconds: seconds a step, or None where not known yet.
+      options: a TrainingOptions.
+    """
+    steps_left = options.training_number_of_steps - step
+    return Report(
+        step=step,
+        total_loss=float(values['total_loss']),
+        losses={name: float(value) for name, value in values['losses'].items()},
+        learning_rate=float(values['learning_rate']),
+        gradient_norm=float(values['gradient_norm']),
+        step_seconds=step_seconds,
+        images_per_second=step_seconds and options.train_batch_size / step_seconds,
+        seconds_left=step_seconds and step_seconds * steps_left)

@@ -60,19 +60,18 @@ def match(checkpoint_path, variables, skipped_scopes=()):
 
 def table(found, limit=12):
     """Lines that tell what was loaded, skipped and new, for the log."""
-    lines = ['{} variables loaded, {} skipped, {} new; {} of the checkpoint unused'.format(
-        len(found.loaded), len(found.skipped), len(found.new), len(found.unused))]
     skipped = ['{}  {} in the checkpoint, {} here'.format(
-        variable.op.name, shape or 'absent', _shape(variable)) for variable, shape in found.skipped]
-    new = ['{}  {}'.format(variable.op.name, _shape(variable)) for variable in found.new
-           if not _is_slot(variable.op.name)]
-    slots = len(found.new) - len(new)
-    for title, rows in (('skipped', skipped), ('new', new), ('unused', found.unused)):
+        variable.op.name, shape, _shape(variable))
+               for variable, shape in found.skipped if shape and variable.op.name != 'global_step']
+    fresh = found.new + [variable for variable, shape in found.skipped if not shape]
+    new = ['{}  {}'.format(variable.op.name, _shape(variable)) for variable in fresh
+           if not _is_slot(variable.op.name) and variable.op.name != 'global_step']
+    lines = ['{} variables loaded, {} skipped, {} new; {} in the checkpoint have no use here'.format(
+        len(found.loaded), len(skipped), len(new), len(found.unused))]
+    for title, rows in (('skipped', skipped), ('new', new), ('no use', found.unused)):
         lines.extend('  {}: {}'.format(title, row) for row in rows[:limit])
         if len(rows) > limit:
             lines.append('  {}: and {} more'.format(title, len(rows) - limit))
-    if slots:
-        lines.append('  new: {} optimizer slots'.format(slots))
     return lines
 
 

@@ -62,10 +62,31 @@ def _check_arguments(labels, loss_weight, gt_is_matting_map):
 
 def _match_sizes(logits, labels, upsample_logits):
     """Brings both to one size: logits up (bilinear) or labels down (nearest neighbour)."""
+    sized = _sized_labels(logits, labels, upsample_logits)
+    return (utils.resize_bilinear(logits, _size(labels)) if upsample_logits else logits), sized
+
+
+def _sized_labels(logits, labels, upsample_logits):
     if upsample_logits:
-        return utils.resize_bilinear(logits, _size(labels)), labels
+        return labels
     # Nearest neighbour for matting maps too: the ignore value must not be blended with others.
-    return logits, tf.image.resize_nearest_neighbor(labels, _size(logits), align_corners=True)
+    return tf.image.resize_nearest_neighbor(labels, _size(logits), align_corners=True)
+
+
+def counted_pixels(logits, labels, ignore_label, upsample_logits=True):
+    """Number of pixels a batch's loss is divided by: those that are not ignored.
+
+    Args:
+      logits: float32 [batch, h, w, classes].
+      labels: int32 [batch, height, width, 1].
+      ignore_label: label value that costs nothing.
+      upsample_logits: as for the loss.
+
+    Returns:
+      A float32 scalar.
+    """
+    sized = _sized_labels(logits, labels, upsample_logits)
+    return tf.reduce_sum(tf.cast(tf.not_equal(sized, ignore_label), tf.float32))
 
 
 def add_softmax_cross_entropy_loss_for_each_scale(scales_to_logits,

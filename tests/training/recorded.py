@@ -1,6 +1,4 @@
-"""Inputs of the recorded training steps: weights, images and labels drawn from fixed seeds."""
-import zlib
-
+"""Inputs of the recorded training steps: images and labels drawn from fixed seeds."""
 import numpy as np
 import tensorflow.compat.v1 as tf
 
@@ -8,21 +6,6 @@ from deeplab.names import IMAGE, IMAGE_NAME, LABEL
 
 CLASSES = 21
 IGNORE_LABEL = 255
-
-
-def weights(name, shape):
-    """The recorded initial value of a variable, float32, decided by its name."""
-    random = np.random.RandomState(zlib.crc32(name.encode()) & 0xffffffff)
-    last = name.rsplit('/', 1)[-1]
-    if last in ('gamma', 'moving_variance'):
-        value = random.uniform(0.8, 1.2, shape)
-    elif last == 'depthwise_weights':
-        value = random.normal(0, np.sqrt(1.4 / (shape[0] * shape[1])), shape)
-    elif last in ('weights', 'pointwise_weights'):
-        value = random.normal(0, np.sqrt(1.4 / np.prod(shape[:-1])), shape)
-    else:
-        value = random.normal(0, 0.1, shape)
-    return value.astype(np.float32)
 
 
 def images(size):

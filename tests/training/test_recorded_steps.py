@@ -13,6 +13,7 @@ from deeplab.core import aspp
 from deeplab.names import ModelOptions, OUTPUT_TYPE
 from deeplab.training import graph as training_graph
 from deeplab.training import options as training_options
+from tests import golden_net
 from tests import shared_data
 from tests.training import recorded
 
@@ -83,7 +84,8 @@ def _build(graph, reference, changes):
 
 def _initial_values():
     trained = {variable.op.name for variable in tf.model_variables()}
-    return {variable: (recorded.weights(variable.op.name, variable.shape.as_list())
+    return {variable: (golden_net.seeded_value(
+                variable.op.name, variable.shape.as_list(), 'mid')
                        if variable.op.name in trained else np.zeros(variable.shape.as_list()))
             for variable in tf.global_variables()}
 
@@ -138,7 +140,8 @@ class _Trainer(object):
     """One graph and its session; starts each case from the recorded weights."""
 
     def __init__(self, tensors, batch, session):
-        self._tensors = tensors._replace(image_summary=tensors.train_op)
+        self._tensors = tensors._replace(
+            image_summary=tensors.train_op, accumulate_op=tensors.train_op)
         self._batch = batch
         self._session = session
         self._values = _initial_values()

@@ -1,0 +1,149 @@
+"""Where reports of a run go: log, TensorBoard, and one JSON object a log step."""
+import json
+import math
+import os
+import socket
+import sys
+import time
+
+from absl import logging
+import tensorflow.compat.v1 as tf
+
+from deeplab.errors import UserError
+from deeplab.training import progress
+
+
+class LogReporter(object):
+    """One log line a report."""
+
+    def __init__(self, last_step):
+        self._last_step = last_step
+
+    def report(self, report):
+        logging.info(progress.line(report, self._last_step))
+
+    def evaluation(self, step, scores):
+        logging.info('step %d  %s', step, '  '.join(
+            '{} {:.4f}'.format(name, value) for name, value in sorted(scores.items())))
+
+    def pictures(self, serialized, step):
+        pass
+
+    def close(self):
+        pass
+
+
+class TensorBoardReporter(object):
+    """Scalars and pictures in an event file of the training folder.
+
+    Tags: total_loss, learning_rate, gradient_norm, step_seconds, images_per_second,
+    losses/<name of the loss>, samples/image, samples/label, samples/semantic, eval/<score>.
+    """
+
+    def __init__(self, folder, graph=None):
+        name = 'events.out.tfevents.{:010d}.{}'.format(int(time.time()), socket.gethostname())
+        # An event file is a file of records. TensorFlow's own writer for it runs in a thread, which
+        # meets a full disk with a traceback.
+        self._writer = tf.python_io.TFRecordWriter(os.path.join(folder, name))
+        self._write(0, file_version='brain.Event:2')
+        if graph is not None:
+            self._write(0, graph_def=graph.as_graph_def(add_shapes=True).SerializeToString())
+
+    def report(self, report):
+        scalars = {name: value for name, value in report._asdict().items()
+                   if name not in ('step', 'losses', 'seconds_left')}
+        scalars.update(('losses/' + name, value) for name, value in report.losses.items())
+        self._add_scalars(scalars, report.step)
+
+    def evaluation(self, step, scores):
+        self._add_scalars({'eval/' + name: value for name, value in scores.items()}, step)
+
+    def pictures(self, serialized, step):
+        self._write(step, summary=tf.Summary.FromString(serialized))
+
+    def _add_scalars(self, scalars, step):
+        self._write(step, summary=tf.Summary(value=[
+            tf.Summary.Value(tag=tag, simple_value=value)
+            for tag, value in sorted(scalars.items()) if value is not None]))
+
+    def _write(self, step, **content):
+        if self._writer is None:
+            return
+        event = tf.Event(wall_time=time.time(), step=step, **content)
+        try:
+            self._writer.write(event.SerializeToString())
+            self._writer.flush()
+        except (tf.errors.OpError, IndexError, IOError) as error:
+            # Curves are worth less than the training, which goes on without them.
+            logging.warning('No more is written for TensorBoard: %s', str(error).splitlines()[0])
+            self._writer = None
+
+    def close(self):
+        if self._writer is not None:
+            self._writer.close()
+
+
+class JsonLinesReporter(object):
+    """One JSON object of numbers a report, appended to a file, or to stdout for '-'."""
+
+    def __init__(self, path):
+        self._owned = path != '-'
+        try:
+            self._stream = open(path, 'a') if self._owned else sys.stdout
+        except OSError as error:
+            raise UserError('--metrics_jsonl={}: cannot write to this file ({}).'.format(
+                path, error.strerror))
+
+    def report(self, report):
+        record = dict(report._asdict())
+        record.update(('losses/' + name, value) for name, value in record.pop('losses').items())
+        self._write(record)
+
+    def evaluation(self, step, scores):
+        self._write(dict({'eval/' + name: value for name, value in scores.items()}, step=step))
+
+    def pictures(self, serialized, step):
+        pass
+
+    def _write(self, record):
+        numbers = {name: _number(value) for name, value in record.items()}
+        try:
+            self._stream.write(json.dumps(numbers, sort_keys=True) + '\n')
+            self._stream.flush()
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            raise UserError('--metrics_jsonl: cannot write any more ({}).'.format(error.strerror))
+
+    def close(self):
+        if self._owned:
+            self._stream.close()
+
+
+def _number(value):
+    """Strict JSON has no NaN and no infinity."""
+    if value is None or not math.isfinite(value):
+        return None
+    return value if isinstance(value, int) else float(value)
+
+
+class Reporters(object):
+    """Several reporters as one."""
+
+    def __init__(self, reporters):
+        self._reporters = reporters
+
+    def __getattr__(self, name):
+        def call_all(*args):
+            for reporter in self._reporters:
+                getattr(reporter, name)(*args)
+        return call_all
+
+
+def make(options, graph):
+    """All reporters that the options ask for, as one."""
+    reporters = [LogReporter(options.training_number_of_steps),
+                 TensorBoardReporter(options.train_logdir, graph)]
+    if options.metrics_jsonl:
+        reporters.append(JsonLinesReporter(options.metrics_jsonl))
+    return Reporters(reporters)
