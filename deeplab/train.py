@@ -107,6 +107,10 @@ def define_flags():
             define(name, getattr(defaults, name), text)
     for name, (values, text) in _ENUMS.items():
         flags.DEFINE_enum(name, getattr(defaults, name), values, text)
+    flags.DEFINE_boolean(
+        'restore_from_seg_model', None, '--tf_initial_checkpoint is of a segmentation network and '
+        'has to hold all layers that are to be taken from it; =false: of a classification network, '
+        'only the backbone is taken. When not given, whatever fits is taken.')
     cli.define_list('boundaries', None, 'Last step of each constant piece of the learning rate but '
                     'the last; acts with --rates, whatever the policy.', item_type=int)
     cli.define_list('rates', None, 'Learning rate of each piece, one more than --boundaries.',

@@ -57,10 +57,7 @@ def run(options, model_options, make_dataset, on_start=None, evaluation=None):
             tf.set_random_seed(options.seed)
         dataset = make_dataset(step * options.train_batch_size)
         tensors = training_graph.build(options, model_options, dataset)
-        init_fn = initialization.get_model_init_fn(
-            options.train_logdir, options.tf_initial_checkpoint, options.initialize_last_layer,
-            model.get_extra_layer_scopes(options.last_layers_contain_logits_only),
-            ignore_missing_vars=True)
+        init_fn = _init_fn(options)
         if resumed:
             initialization.check_resumable(resumed, tf.global_variables())
         writer = checkpoint_writer.CheckpointWriter(
@@ -82,6 +79,17 @@ def run(options, model_options, make_dataset, on_start=None, evaluation=None):
                 return _train(session, steps, step, options, writer)
         finally:
             reporters.close()
+
+
+def _init_fn(options):
+    """A function that loads the initial checkpoint, or None; see --restore_from_seg_model."""
+    from_classification = options.restore_from_seg_model is False
+    return initialization.get_model_init_fn(
+        options.train_logdir, options.tf_initial_checkpoint,
+        options.initialize_last_layer and not from_classification,
+        model.get_extra_layer_scopes(
+            options.last_layers_contain_logits_only and not from_classification),
+        ignore_missing_vars=not options.restore_from_seg_model)
 
 
 def _announce(step, resumed, options):

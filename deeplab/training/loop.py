@@ -7,6 +7,7 @@ import numpy as np
 import tensorflow.compat.v1 as tf
 
 from deeplab.errors import UserError
+from deeplab.training import profiling
 from deeplab.training import progress
 
 _MOST_NAMES_SHOWN = 8
@@ -32,6 +33,7 @@ class Loop(object):
         self._translate_error = translate_error
         self._evaluation = evaluation
         self._clock = progress.StepClock()
+        self._profiler = profiling.Profiler(options.profile_logdir)
         self._pictures_due = time.time()
         self.loss = None
 
@@ -86,7 +88,7 @@ class Loop(object):
         try:
             for _ in range(self._options.gradient_accumulation_steps - 1):
                 session.run(self._tensors.accumulate_op)
-            return session.run(fetches)
+            return self._profiler.run(session, fetches)
         except tf.errors.ResourceExhaustedError as error:
             raise UserError(_memory_advice(error))
         except tf.errors.OpError as error:

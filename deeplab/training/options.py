@@ -162,6 +162,9 @@ def validate(options: TrainingOptions) -> None:
     if options.num_replicas > 1 and options.num_ps_tasks < 1:
         raise UserError('--num_replicas={} needs parameter servers: give --num_ps_tasks.'.format(
             options.num_replicas))
+    if options.num_ps_tasks:
+        raise UserError('--num_ps_tasks={}: training on several machines is not available yet; '
+                        'leave --num_ps_tasks and --num_replicas out.'.format(options.num_ps_tasks))
     if options.quantize_delay_step >= 0 and options.num_clones > 1:
         raise UserError('--quantize_delay_step works with one clone only, got --num_clones={}.'
                         .format(options.num_clones))

@@ -16,7 +16,7 @@ Match = collections.namedtuple('Match', [
     'unused',      # names in the checkpoint that no variable of the graph has
 ])
 
-_SLOTS = ('Momentum', 'Adam', 'Adam_1')
+_SLOTS = ('Momentum', 'Adam', 'Adam_1', 'beta1_power', 'beta2_power')
 
 
 def _under(name, scopes):
@@ -136,7 +136,7 @@ def get_model_init_fn(train_logdir,
       initialize_last_layer: also load the last layers.
       last_layers: name scopes of the last layers.
       ignore_missing_vars: whether variables that the checkpoint does not hold keep their initial
-        values (True) or are an error.
+        values (True) or are an error; optimizer slots may always be missing.
 
     Returns:
       A function of a tf.Session, or None where there is nothing to load.
@@ -161,9 +161,12 @@ def get_model_init_fn(train_logdir,
     found = match(path, tf.global_variables(), skipped)
     if found.mismatched:
         _refuse_mismatch(path, found, last_layers)
-    if found.new and not ignore_missing_vars:
-        raise UserError('--tf_initial_checkpoint={} does not hold {} of the variables, such as '
-                        '{}.'.format(path, len(found.new), found.new[0].op.name))
+    missing = [variable for variable in found.new if not _is_slot(variable.op.name)]
+    if missing and not ignore_missing_vars:
+        raise UserError('--tf_initial_checkpoint={} does not hold {} of the variables, such as {}. '
+                        'It is of another network or of a classification network '
+                        '(--restore_from_seg_model=false).'.format(
+                            path, len(missing), missing[0].op.name))
     if not found.loaded:
         raise UserError('--tf_initial_checkpoint={} holds none of the variables of this network. '
                         'It has {}...; check --model_variant.'.format(

@@ -226,6 +226,36 @@ def test_an_initial_checkpoint_starts_and_is_then_ignored(tmp_path):
                           source['logits/semantic/weights'])
 
 
+def test_kinds_of_initial_checkpoints(tmp_path):
+    first = _run(tmp_path / 'first').checkpoint
+    changes = dict(tf_initial_checkpoint=first, base_learning_rate=0.0, momentum=0.0,
+                   training_number_of_steps=1, last_layers_contain_logits_only=True)
+    source = tiny.values_of(first)
+    name = 'logits/semantic/weights'
+    for folder, kind in (('backbone', False), ('all', True)):
+        loaded = tiny.values_of(_run(
+            tmp_path / folder, restore_from_seg_model=kind, **changes).checkpoint)
+        assert np.array_equal(loaded['body/weights'], source['body/weights'])
+        assert np.array_equal(loaded[name], source[name]) == kind
+    without_head = str(tmp_path / 'without_head')
+    with tf.Graph().as_default(), tf.Session() as session:
+        body = tf.get_variable('body/weights', initializer=source['body/weights'])
+        session.run(body.initializer)
+        tf.train.Saver([body]).save(session, without_head)
+    changes['tf_initial_checkpoint'] = without_head
+    with pytest.raises(UserError, match='does not hold 6 .*--restore_from_seg_model=false'):
+        _run(tmp_path / 'refused', restore_from_seg_model=True, **changes)
+    loaded = tiny.values_of(_run(tmp_path / 'some', **changes).checkpoint)
+    assert np.array_equal(loaded['body/weights'], source['body/weights'])
+
+
+def test_traces_are_written(tmp_path):
+    _run(tmp_path / 'run', training_number_of_steps=12, profile_logdir=str(tmp_path / 'traces'))
+    assert os.listdir(str(tmp_path / 'traces')) == ['timeline-10.json']
+    with open(str(tmp_path / 'traces' / 'timeline-10.json')) as stream:
+        assert json.load(stream)['traceEvents']
+
+
 def test_two_clones_make_the_step_of_one_with_the_whole_batch(tmp_path):
     # As many counted pixels in each half, for a mean over clones to be the mean over all pixels.
     changes = dict(training_number_of_steps=3, fine_tune_batch_norm=False, clone_on_cpu=True)
