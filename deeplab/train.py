@@ -1,7 +1,8 @@
 r"""Trains or fine-tunes a DeepLab network.
 
-    python deeplab/train.py --dataset=sample_scenes --dataset_dir=data/scenes --train_logdir=runs/a \
-        --train_crop_size=129,129 --base_learning_rate=0.01 --training_number_of_steps=1000
+    python deeplab/train.py --dataset=sample_scenes --dataset_dir=data/scenes \
+        --train_logdir=runs/a --train_crop_size=129,129 --base_learning_rate=0.01 \
+        --training_number_of_steps=1000
 
 Run again with the same flags, it goes on from the last checkpoint in --train_logdir. Ctrl-C and
 SIGTERM save first. Fine-tuning on another data set, with few images a batch:
@@ -77,8 +78,8 @@ _BOOLEANS = {
                        'down.',
     'initialize_last_layer': 'Take the last layers from --tf_initial_checkpoint as well. Must be '
                              'false for another number of classes.',
-    'last_layers_contain_logits_only': 'Only the logits are last layers; otherwise all layers after '
-                                       'the backbone.',
+    'last_layers_contain_logits_only': 'Only the logits are last layers; otherwise all layers '
+                                       'after the backbone.',
     'fine_tune_batch_norm': 'Train with the statistics of the batch; otherwise with those of the '
                             'checkpoint.',
 }
@@ -121,8 +122,8 @@ def define_flags():
                         'that describes it.')
     flags.DEFINE_string('train_split', 'train', 'Split to train on.')
     flags.DEFINE_string('dataset_dir', None, "Folder of the data set's TFRecords.")
-    cli.define_size('train_crop_size', ['513', '513'], 'Crop height,width; a multiple of the output '
-                    'stride plus one is best.')
+    cli.define_size('train_crop_size', ['513', '513'], 'Crop height,width; a multiple of the '
+                    'output stride plus one is best.')
     flags.DEFINE_float('min_scale_factor', 0.5, 'Smallest random scale of an image.')
     flags.DEFINE_float('max_scale_factor', 2.0, 'Largest random scale of an image.')
     flags.DEFINE_float('scale_factor_step_size', 0.25,

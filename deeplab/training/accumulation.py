@@ -5,8 +5,8 @@ import tensorflow.compat.v1 as tf
 class WeightedMean(object):
     """Means of tensors over a few runs, each run weighing as much as it says.
 
-    Runs of all but the last part fetch `add_op`; the last one uses `means` and, once those have been
-    used, runs `reset_op`. Sums are local variables: they are not part of checkpoints, which are
+    Runs of all but the last part fetch `add_op`; the last one uses `means` and, once those have
+    been used, runs `reset_op`. Sums are local variables: they are not part of checkpoints, which are
     written between updates only.
 
     Args:

@@ -40,7 +40,7 @@ _OPTIMIZERS = {
 
 
 class _OneDevice(model_deploy.DeploymentConfig):
-    """A single clone that keeps its variables beside it: nothing to fetch from the CPU each step."""
+    """A single clone that keeps its variables beside it, not on the CPU."""
 
     def variables_device(self):
         return self.clone_device(0)
@@ -221,8 +221,8 @@ def build(options, model_options, dataset):
 def _quantize(delay_steps):
     rewriter = compat.quantize_module()
     if rewriter is None:
-        raise UserError('--quantize_delay_step needs TensorFlow 1.15, whose rewriter later versions '
-                        'have dropped; this is {}.'.format(compat.describe_runtime()))
+        raise UserError('--quantize_delay_step needs TensorFlow 1.15, whose rewriter later '
+                        'versions have dropped; this is {}.'.format(compat.describe_runtime()))
     rewriter.create_training_graph(quant_delay=delay_steps)
 
 

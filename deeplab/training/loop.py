@@ -2,7 +2,6 @@
 import os
 import time
 
-from absl import logging
 import numpy as np
 import tensorflow.compat.v1 as tf
 

@@ -66,8 +66,8 @@ def table(found, limit=12):
     fresh = found.new + [variable for variable, shape in found.skipped if not shape]
     new = ['{}  {}'.format(variable.op.name, _shape(variable)) for variable in fresh
            if not _is_slot(variable.op.name) and variable.op.name != 'global_step']
-    lines = ['{} variables loaded, {} skipped, {} new; {} in the checkpoint have no use here'.format(
-        len(found.loaded), len(skipped), len(new), len(found.unused))]
+    lines = ['{} variables loaded, {} skipped, {} new; {} in the checkpoint have no use '
+             'here'.format(len(found.loaded), len(skipped), len(new), len(found.unused))]
     for title, rows in (('skipped', skipped), ('new', new), ('no use', found.unused)):
         lines.extend('  {}: {}'.format(title, row) for row in rows[:limit])
         if len(rows) > limit:

@@ -1,4 +1,4 @@
-"""Learning-rate schedules: poly, step, cosine and piecewise constant, each with an optional slow start.
+"""Learning-rate schedules: poly, step, cosine and piecewise constant, with an optional slow start.
 
 A schedule runs on the steps since the slow start, `max(global_step - slow_start_step, 0)`. While
 `global_step < slow_start_step` the slow start sets the rate instead: a constant, or a straight line

@@ -1,7 +1,7 @@
 """The pixel-wise softmax cross entropy DeepLab trains on, with hard-pixel mining.
 
-Per scale: sum of the weighted pixel losses / number of pixels that are not ignored. With mining only
-the hardest pixels count, and the sum is divided by how many of them have a loss other than zero
+Per scale: sum of the weighted pixel losses / number of pixels that are not ignored. With mining
+only the hardest pixels count, and the sum is divided by how many of them have a loss other than zero
 (online bootstrapping, arXiv:1605.06885).
 """
 import tensorflow.compat.v1 as tf
@@ -42,7 +42,7 @@ def _hardest_mean(pixel_losses, top_share, mining_steps):
 
 
 def _matting_targets(alpha, counted):
-    """[pixels] foreground confidence -> [pixels, 2] background and foreground; ignored ones as 0."""
+    """[pixels] foreground confidence -> [pixels, 2] back- and foreground; ignored ones as 0."""
     foreground = alpha * counted
     return tf.stack([1.0 - foreground, foreground], axis=1)
 

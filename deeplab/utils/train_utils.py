@@ -1,4 +1,4 @@
-"""The training helpers under the names that user code imports; the code lives in the modules below."""
+"""The training helpers under the names that user code imports; the code lives in other modules."""
 from deeplab.utils.gradients import get_model_gradient_multipliers
 from deeplab.utils.initialization import get_model_init_fn
 from deeplab.utils.learning_rates import get_model_learning_rate

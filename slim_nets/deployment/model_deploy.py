@@ -18,14 +18,14 @@
     optimizer and inputs      /device:CPU:0              /job:worker/device:CPU:0
 
 With several clones the ops of clone i stand under the name scope `clone_<i>`, so its losses, update
-ops and summaries can be told from those of the others; variables are shared and have no such prefix.
+ops and summaries can be told from those of the others; variables are shared, without a prefix.
 """
 import collections
 
 import tensorflow.compat.v1 as tf
 import tf_slim as slim
 
-# What the model function returned, the name scope it ran under ('' or ending in '/') and the device.
+# What the model function returned, the name scope it ran under ('' or ending in '/'), the device.
 Clone = collections.namedtuple('Clone', ['outputs', 'scope', 'device'])
 
 # Results of `deploy`; train_op and total_loss are None where there is nothing to optimise.
@@ -63,8 +63,8 @@ def create_clones(config, model_fn, args=None, kwargs=None):
 def optimize_clones(clones, optimizer, regularization_losses=None, **kwargs):
     """Computes the total loss of all clones and its gradients.
 
-    A clone's loss is the sum of its LOSSES divided by the number of clones; regularisation is counted
-    once.
+    A clone's loss is the sum of its LOSSES divided by the number of clones; regularisation is
+    counted once.
 
     Args:
         clones: list of Clone.
@@ -73,8 +73,8 @@ def optimize_clones(clones, optimizer, regularization_losses=None, **kwargs):
         **kwargs: passed to `optimizer.compute_gradients`.
 
     Returns:
-        (total_loss, grads_and_vars): a scalar, and a list of (gradient, variable) where gradients are
-        summed over clones. Variables without gradient in every clone are left out.
+        (total_loss, grads_and_vars): a scalar, and a list of (gradient, variable) where gradients
+        are summed over clones. Variables without gradient in every clone are left out.
 
     Raises:
         ValueError: where no clone has any loss.
@@ -109,8 +109,8 @@ def deploy(config, model_fn, args=None, kwargs=None, optimizer=None, summarize_g
         summarize_gradients: add a histogram and the norm of every gradient to the summaries.
 
     Returns:
-        A DeployedModel. Its summary_op merges the summaries of the first clone and of the total loss.
-        The update ops (batch norm) of the first clone run before train_op gives its value.
+        A DeployedModel. Its summary_op merges the summaries of the first clone and of the total
+        loss. The update ops (batch norm) of the first clone run before train_op gives its value.
     """
     outer_summaries = set(tf.get_collection(tf.GraphKeys.SUMMARIES))
     clones = create_clones(config, model_fn, args, kwargs)
@@ -226,7 +226,7 @@ class DeploymentConfig(object):
         self.worker_device = '/job:' + worker_job_name if num_ps_tasks > 0 else ''
 
     def caching_device(self):
-        """Device that caches variable values: the reading op's with parameter servers, else None."""
+        """Device that caches variable values: the reader's with parameter servers, else None."""
         return (lambda op: op.device) if self.num_ps_tasks > 0 else None
 
     def clone_device(self, clone_index):

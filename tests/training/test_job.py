@@ -305,7 +305,8 @@ def test_errors_of_the_input_come_in_its_own_words(tmp_path):
     class Broken(tiny.Dataset):
         def _sample(self, number):
             sample = super(Broken, self)._sample(number)
-            with tf.control_dependencies([tf.debugging.assert_less(number, tf.constant(9, tf.int64))]):
+            fine = tf.debugging.assert_less(number, tf.constant(9, tf.int64))
+            with tf.control_dependencies([fine]):
                 return {name: tf.identity(value) for name, value in sample.items()}
 
         def translate_error(self, error):

@@ -1,4 +1,4 @@
-"""Two momentum steps of MobileNetV2 in all its set-ups, against the recorded ones of the reference."""
+"""Two momentum steps of MobileNetV2 in all its set-ups, against those recorded of the reference."""
 import collections
 import json
 import zlib
@@ -179,7 +179,8 @@ def _check_losses(steps, last_loss, reference):
         np.testing.assert_allclose(found[index], expected[index], rtol=rtol, err_msg=str(index))
 
 
-@pytest.mark.parametrize('graph, changes, cases', _BUILDS, ids=[cases[0] for _, _, cases in _BUILDS])
+@pytest.mark.parametrize(
+    'graph, changes, cases', _BUILDS, ids=[cases[0] for _, _, cases in _BUILDS])
 def test_recorded_steps(graph, changes, cases, monkeypatch):
     trains_batch_norm = graph.startswith('bn')
     monkeypatch.setattr(aspp.slim, 'dropout', _fixed_dropout(graph))
