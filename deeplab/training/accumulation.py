@@ -6,8 +6,8 @@ class WeightedMean(object):
     """Means of tensors over a few runs, each run weighing as much as it says.
 
     Runs of all but the last part fetch `add_op`; the last one uses `means` and, once those have
-    been used, runs `reset_op`. Sums are local variables: they are not part of checkpoints, which are
-    written between updates only.
+    been used, runs `reset_op`. Sums are local variables: they are not part of checkpoints, which
+    are written between updates only.
 
     Args:
       values: list of float32 tensors of static shapes.

@@ -1,8 +1,8 @@
 """The pixel-wise softmax cross entropy DeepLab trains on, with hard-pixel mining.
 
 Per scale: sum of the weighted pixel losses / number of pixels that are not ignored. With mining
-only the hardest pixels count, and the sum is divided by how many of them have a loss other than zero
-(online bootstrapping, arXiv:1605.06885).
+only the hardest pixels count, and the sum is divided by how many of them have a loss other than
+zero (online bootstrapping, arXiv:1605.06885).
 """
 import tensorflow.compat.v1 as tf
 
