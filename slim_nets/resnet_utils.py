@@ -35,6 +35,22 @@ def block_with_last_strided(scope: str, unit_fn, unit: dict, num_units: int, str
     return Block(scope, unit_fn, [dict(unit, stride=unit_stride) for unit_stride in strides])
 
 
+def bottleneck_block(unit_fn, scope: str, base_depth: int, num_units: int, stride: int,
+                     **unit) -> Block:
+    """Returns a block of bottlenecks whose outputs are four times as deep as their insides.
+
+    Args:
+        unit_fn: function `(inputs, depth, depth_bottleneck, stride, rate)` that adds a bottleneck.
+        scope: str, the block's variable scope.
+        base_depth: depth inside the bottlenecks.
+        num_units: number of bottlenecks.
+        stride: stride of the last bottleneck.
+        **unit: further arguments of each bottleneck.
+    """
+    unit.update(depth=4 * base_depth, depth_bottleneck=base_depth)
+    return block_with_last_strided(scope, unit_fn, unit, num_units, stride)
+
+
 def imagenet_blocks(block_fn, units_per_block, depth_fn=int) -> list:
     """Returns the four blocks of the networks for ImageNet (arXiv 1512.03385, table 1).
 

@@ -20,7 +20,6 @@ from slim_nets import resnet_utils
 
 resnet_arg_scope = resnet_utils.resnet_arg_scope
 
-_EXPANSION = 4
 # Bounded activations keep every value in [-6, 6], for arithmetic in few bits.
 _BOUND = 6.0
 
@@ -72,16 +71,8 @@ def bottleneck(inputs: tf.Tensor, depth: int, depth_bottleneck: int, stride: int
 
 def resnet_v1_block(scope: str, base_depth: int, num_units: int,
                     stride: int) -> resnet_utils.Block:
-    """Returns a block of `num_units` bottlenecks of depth `4 * base_depth`, the last one strided.
-
-    Args:
-        scope: str, the block's variable scope.
-        base_depth: depth of the bottlenecks.
-        num_units: number of bottlenecks.
-        stride: stride of the last bottleneck.
-    """
-    unit = dict(depth=_EXPANSION * base_depth, depth_bottleneck=base_depth)
-    return resnet_utils.block_with_last_strided(scope, bottleneck, unit, num_units, stride)
+    """Returns a block of this module's bottlenecks, see `resnet_utils.bottleneck_block`."""
+    return resnet_utils.bottleneck_block(bottleneck, scope, base_depth, num_units, stride)
 
 
 def resnet_v1(inputs: tf.Tensor, blocks, num_classes: int = None, is_training=True,

@@ -17,7 +17,6 @@ from slim_nets import resnet_utils
 
 resnet_arg_scope = resnet_utils.resnet_arg_scope
 
-_EXPANSION = 4
 # What makes a convolution a mere linear map with biases.
 _LINEAR = dict(activation_fn=None, normalizer_fn=None)
 
@@ -54,16 +53,8 @@ def bottleneck(inputs: tf.Tensor, depth: int, depth_bottleneck: int, stride: int
 
 def resnet_v2_block(scope: str, base_depth: int, num_units: int,
                     stride: int) -> resnet_utils.Block:
-    """Returns a block of `num_units` bottlenecks of depth `4 * base_depth`, the last one strided.
-
-    Args:
-        scope: str, the block's variable scope.
-        base_depth: depth of the bottlenecks.
-        num_units: number of bottlenecks.
-        stride: stride of the last bottleneck.
-    """
-    unit = dict(depth=_EXPANSION * base_depth, depth_bottleneck=base_depth)
-    return resnet_utils.block_with_last_strided(scope, bottleneck, unit, num_units, stride)
+    """Returns a block of this module's bottlenecks, see `resnet_utils.bottleneck_block`."""
+    return resnet_utils.bottleneck_block(bottleneck, scope, base_depth, num_units, stride)
 
 
 def _linear_root(images: tf.Tensor) -> tf.Tensor:
@@ -86,23 +77,11 @@ def resnet_v2(inputs: tf.Tensor, blocks, num_classes: int = None, is_training=Tr
             [batch, height, width, channels]. For features that align with the image's corners
             choose height and width a multiple of the output stride, plus 1.
         blocks: list of `resnet_utils.Block`s.
-        num_classes: number of classes; None or 0 for features instead of logits.
-        is_training: bool or bool tensor, whether batch norm uses the batch's statistics and updates
-            its moving averages; None leaves that to the surrounding arg scope.
-        global_pool: whether to average the features over height and width.
-        output_stride: image pixels per position of the features; None for 32, the nominal one.
-            Smaller ones are reached by atrous convolution.
-        include_root_block: whether to start with a 7x7 convolution and a pooling, of stride 4
-            together.
-        spatial_squeeze: whether to drop the logits' height and width.
-        reuse: whether to reuse the variables; needs `scope`.
-        scope: variable scope; 'resnet_v2' if None.
+        The others: see `slim_nets.resnet_v1.resnet_v1`.
 
     Returns:
-        (net, end_points): logits [batch, num_classes] or, without classes, the normalised features
-        of the last block, pooled or not; and a dictionary of every convolution's, unit's and
-        block's result by its scope's name, with 'global_pool', '<scope>/logits' and 'predictions'
-        if built.
+        (net, end_points) as there; features are normalised and rectified, while the end points of
+        blocks and units are what they are before that.
 
     Raises:
         ValueError: the network does not come by this `output_stride`.

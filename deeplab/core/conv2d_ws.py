@@ -186,7 +186,8 @@ class Conv2D:
             kernel = standardize_weights(kernel)
         # Not tf.nn.conv2d: on TensorFlow 1.15 that has no gradient for atrous rates on a CPU.
         outputs = tf.nn.convolution(inputs, kernel, self.padding.upper(), strides=self.strides,
-                                    dilation_rate=self.dilation_rate, data_format=data_format)
+                                    dilation_rate=self.dilation_rate, data_format=data_format,
+                                    name='Conv2D')
         if self.bias is not None:
             outputs = tf.nn.bias_add(outputs, self.bias, data_format=data_format)
         return outputs if self.activation is None else self.activation(outputs)
@@ -274,15 +275,11 @@ def conv2d(inputs: tf.Tensor, num_outputs: int, kernel_size, stride=1, padding: 
 
 def conv2d_same(inputs: tf.Tensor, num_outputs: int, kernel_size: int, stride: int, rate: int = 1,
                 scope: str = None) -> tf.Tensor:
-    """`slim_nets.resnet_utils.conv2d_same` made of this module's `conv2d`.
+    """This module's `conv2d`, padded as `slim_nets.resnet_utils.conv2d_same` pads slim's.
 
     Args:
         inputs: [batch, height, width, channels].
-        num_outputs: number of output channels.
-        kernel_size: side of the square kernel.
-        stride: stride in both directions.
-        rate: atrous rate in both directions; `stride` or `rate` has to be 1.
-        scope: variable scope of the convolution.
+        num_outputs, kernel_size, stride, rate, scope: as there, all of them ints but the scope.
 
     Returns:
         [batch, ceil(height / stride), ceil(width / stride), num_outputs], what the convolution of

@@ -25,7 +25,6 @@ from deeplab.core import conv2d_ws
 from deeplab.core import utils
 from slim_nets import resnet_utils
 
-_EXPANSION = 4
 # Number of groups in Wu and He, "Group normalization", arXiv 1803.08494, section 4.1.
 _NORM_GROUPS = 32
 
@@ -171,16 +170,9 @@ def _stride_within_blocks(output_stride, blocks, name: str):
 
 def resnet_v1_beta_block(scope: str, base_depth: int, num_units: int,
                          stride: int) -> resnet_utils.Block:
-    """Returns a block of `num_units` bottlenecks of depth `4 * base_depth`, the last one strided.
-
-    Args:
-        scope: str, the block's variable scope.
-        base_depth: depth of the bottlenecks.
-        num_units: number of bottlenecks.
-        stride: stride of the last bottleneck.
-    """
-    unit = dict(depth=_EXPANSION * base_depth, depth_bottleneck=base_depth, unit_rate=1)
-    return resnet_utils.block_with_last_strided(scope, bottleneck, unit, num_units, stride)
+    """Returns a block of this module's bottlenecks, see `resnet_utils.bottleneck_block`."""
+    return resnet_utils.bottleneck_block(bottleneck, scope, base_depth, num_units, stride,
+                                         unit_rate=1)
 
 
 def resnet_v1_small_beta_block(scope: str, base_depth: int, num_units: int,
@@ -215,80 +207,64 @@ def _blocks(name: str, block_fn, units_per_block, multi_grid) -> list:
     return blocks[:-1] + [blocks[-1]._replace(args=units)]
 
 
-def resnet_v1_18(inputs: tf.Tensor, num_classes: int = None, is_training=None,
-                 global_pool: bool = False, output_stride: int = None, multi_grid=None, reuse=None,
-                 scope: str = 'resnet_v1_18', sync_batch_norm_method: str = 'None'):
-    """ResNet-18: four blocks of two lite bottlenecks. See `resnet_v1_beta` for the rest.
+def _define(name: str, block_fn, units_per_block, root_block_fn=None):
+    """Returns the function that builds one network.
 
     Args:
-        multi_grid: the last block's atrous rates, two; None for 1, 1.
+        name: the network's variable scope, unless the caller names another.
+        block_fn: function `(scope, base_depth, num_units, stride)` that returns a `Block`.
+        units_per_block: four numbers of units.
+        root_block_fn: see `resnet_v1_beta`.
+    """
+    def network(inputs: tf.Tensor, num_classes: int = None, is_training=None,
+                global_pool: bool = False, output_stride: int = None, multi_grid=None, reuse=None,
+                scope: str = name, sync_batch_norm_method: str = 'None'):
+        blocks = _blocks(scope, block_fn, units_per_block, multi_grid)
+        return resnet_v1_beta(inputs, blocks, num_classes, is_training, global_pool, output_stride,
+                              root_block_fn, reuse, scope, sync_batch_norm_method)
+
+    variant = name + ('_beta' if root_block_fn else '')
+    network.__name__ = network.__qualname__ = variant
+    network.__doc__ = """{}: blocks of {}, {}, {} and {} units, {}.
+
+    Args:
+        multi_grid: the atrous rates of the last block's {} units; None for all 1.
+        The others: see `resnet_v1_beta`.
+
+    Returns:
+        (net, end_points), see `resnet_v1_beta`.
 
     Raises:
         UserError: `multi_grid` of another length, or an output stride other than 4, 8, 16, 32.
-    """
-    blocks = _blocks(scope, resnet_v1_small_beta_block, (2, 2, 2, 2), multi_grid)
-    return resnet_v1_beta(inputs, blocks, num_classes, is_training, global_pool, output_stride,
-                          None, reuse, scope, sync_batch_norm_method)
+    """.format(variant, *units_per_block, 'three 3x3 convolutions at the root' if root_block_fn
+               else 'a 7x7 convolution at the root', units_per_block[-1])
+    return network
+
+
+resnet_v1_18 = _define('resnet_v1_18', resnet_v1_small_beta_block, (2, 2, 2, 2))
+resnet_v1_50 = _define('resnet_v1_50', resnet_v1_beta_block, (3, 4, 6, 3))
+resnet_v1_101 = _define('resnet_v1_101', resnet_v1_beta_block, (3, 4, 23, 3))
+resnet_v1_50_beta = _define('resnet_v1_50', resnet_v1_beta_block, (3, 4, 6, 3),
+                            root_block_fn_for_beta_variant)
+resnet_v1_101_beta = _define('resnet_v1_101', resnet_v1_beta_block, (3, 4, 23, 3),
+                             root_block_fn_for_beta_variant)
 
 
 def resnet_v1_18_beta(inputs: tf.Tensor, num_classes: int = None, is_training=None,
                       global_pool: bool = False, output_stride: int = None, multi_grid=None,
                       root_depth_multiplier: float = 0.25, reuse=None, scope: str = 'resnet_v1_18',
                       sync_batch_norm_method: str = 'None'):
-    """ResNet-18 with three root convolutions. See `resnet_v1_18` and `resnet_v1_beta`.
+    """resnet_v1_18_beta: `resnet_v1_18` with three thin 3x3 convolutions at the root.
 
     Args:
         root_depth_multiplier: factor of the root's depths, 64, 64 and 128.
+        The others: see `resnet_v1_18`.
     """
-    blocks = _blocks(scope, resnet_v1_small_beta_block, (2, 2, 2, 2), multi_grid)
-    root = functools.partial(root_block_fn_for_beta_variant, depth_multiplier=root_depth_multiplier)
-    return resnet_v1_beta(inputs, blocks, num_classes, is_training, global_pool, output_stride,
-                          root, reuse, scope, sync_batch_norm_method)
-
-
-def resnet_v1_50(inputs: tf.Tensor, num_classes: int = None, is_training=None,
-                 global_pool: bool = False, output_stride: int = None, multi_grid=None, reuse=None,
-                 scope: str = 'resnet_v1_50', sync_batch_norm_method: str = 'None'):
-    """ResNet-50: blocks of 3, 4, 6 and 3 bottlenecks. See `resnet_v1_beta` for the rest.
-
-    Args:
-        multi_grid: the last block's atrous rates, three; None for 1, 1, 1.
-
-    Raises:
-        UserError: `multi_grid` of another length, or an output stride other than 4, 8, 16, 32.
-    """
-    blocks = _blocks(scope, resnet_v1_beta_block, (3, 4, 6, 3), multi_grid)
-    return resnet_v1_beta(inputs, blocks, num_classes, is_training, global_pool, output_stride,
-                          None, reuse, scope, sync_batch_norm_method)
-
-
-def resnet_v1_50_beta(inputs: tf.Tensor, num_classes: int = None, is_training=None,
-                      global_pool: bool = False, output_stride: int = None, multi_grid=None,
-                      reuse=None, scope: str = 'resnet_v1_50',
-                      sync_batch_norm_method: str = 'None'):
-    """ResNet-50 with three root convolutions. See `resnet_v1_50` and `resnet_v1_beta`."""
-    blocks = _blocks(scope, resnet_v1_beta_block, (3, 4, 6, 3), multi_grid)
-    return resnet_v1_beta(inputs, blocks, num_classes, is_training, global_pool, output_stride,
-                          root_block_fn_for_beta_variant, reuse, scope, sync_batch_norm_method)
-
-
-def resnet_v1_101(inputs: tf.Tensor, num_classes: int = None, is_training=None,
-                  global_pool: bool = False, output_stride: int = None, multi_grid=None, reuse=None,
-                  scope: str = 'resnet_v1_101', sync_batch_norm_method: str = 'None'):
-    """ResNet-101: blocks of 3, 4, 23 and 3 bottlenecks. See `resnet_v1_50` and `resnet_v1_beta`."""
-    blocks = _blocks(scope, resnet_v1_beta_block, (3, 4, 23, 3), multi_grid)
-    return resnet_v1_beta(inputs, blocks, num_classes, is_training, global_pool, output_stride,
-                          None, reuse, scope, sync_batch_norm_method)
-
-
-def resnet_v1_101_beta(inputs: tf.Tensor, num_classes: int = None, is_training=None,
-                       global_pool: bool = False, output_stride: int = None, multi_grid=None,
-                       reuse=None, scope: str = 'resnet_v1_101',
-                       sync_batch_norm_method: str = 'None'):
-    """ResNet-101 with three root convolutions. See `resnet_v1_101` and `resnet_v1_beta`."""
-    blocks = _blocks(scope, resnet_v1_beta_block, (3, 4, 23, 3), multi_grid)
-    return resnet_v1_beta(inputs, blocks, num_classes, is_training, global_pool, output_stride,
-                          root_block_fn_for_beta_variant, reuse, scope, sync_batch_norm_method)
+    thin_root = functools.partial(root_block_fn_for_beta_variant,
+                                  depth_multiplier=root_depth_multiplier)
+    build = _define('resnet_v1_18', resnet_v1_small_beta_block, (2, 2, 2, 2), thin_root)
+    return build(inputs, num_classes, is_training, global_pool, output_stride, multi_grid, reuse,
+                 scope, sync_batch_norm_method)
 
 
 def _group_norm(inputs: tf.Tensor) -> tf.Tensor:
