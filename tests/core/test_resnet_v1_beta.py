@@ -221,8 +221,8 @@ def test_classification():
     assert logits.shape.as_list() == [2, 1, 1, 5]
     assert end_points['net/logits'].shape.as_list() == [2, 1, 1, 5]
     assert slim.get_unique_variable('net/logits/biases').shape.as_list() == [5]
-    np.testing.assert_allclose(examples.run(end_points['predictions']).sum(axis=3), np.ones([2, 1, 1]),
-                               rtol=1e-5)
+    predictions = examples.run(end_points['predictions'])
+    np.testing.assert_allclose(predictions.sum(axis=3), np.ones([2, 1, 1]), rtol=1e-5)
 
 
 def test_unknown_image_size_and_batch():
