@@ -109,9 +109,8 @@ def session_config() -> tf.ConfigProto:
     return tf.ConfigProto(allow_soft_placement=True, gpu_options=tf.GPUOptions(allow_growth=True))
 
 
-@contextlib.contextmanager
-def restored_session(graph, prefix, options: InferenceOptions, class_flag='--dataset'):
-    """Gives a session of a built graph with the weights of a checkpoint.
+def open_restored(graph, prefix, options: InferenceOptions, class_flag='--dataset') -> tf.Session:
+    """Returns a session of a built graph with the weights of a checkpoint.
 
     Args:
       graph: the graph; all its global variables are restored.
@@ -120,17 +119,16 @@ def restored_session(graph, prefix, options: InferenceOptions, class_flag='--dat
       class_flag: the flag that decides the number of classes, for messages.
 
     Raises:
-      UserError: the checkpoint does not fit the graph; memory runs out.
+      UserError: the checkpoint does not fit the graph.
     """
     session = tf.Session(options.master, graph, session_config())
     try:
         with graph.as_default():
             checkpoints.restore(session, prefix, tf.global_variables(), class_flag)
-        # The graph must not stay the default one: generators yield from here to anywhere.
-        with memory_errors_explained():
-            yield session
-    finally:
+    except errors.UserError:
         session.close()
+        raise
+    return session
 
 
 @contextlib.contextmanager

@@ -1,5 +1,6 @@
 """Predictions on all pictures of a data set's split, one after the other, ready to be compared."""
 import collections
+import contextlib
 
 from absl import logging
 import tensorflow.compat.v1 as tf
@@ -122,7 +123,8 @@ class SplitPredictor:
         Raises:
           UserError: the checkpoint does not fit, or a record is bad.
         """
-        with inference.restored_session(self._graph, prefix, self._options) as session:
+        session = inference.open_restored(self._graph, prefix, self._options)
+        with contextlib.closing(session), inference.memory_errors_explained():
             with input_errors.translated(self.dataset.shards):
                 while True:
                     try:

@@ -1,6 +1,5 @@
 """Pictures of what a network predicts on a split, free of flags."""
 import collections
-import concurrent.futures
 import os
 
 from absl import logging
@@ -13,6 +12,7 @@ from deeplab.evaluation import job
 from deeplab.evaluation import metrics
 from deeplab.evaluation import report as reports
 from deeplab.evaluation import split_prediction
+from deeplab.evaluation import writers
 from deeplab.utils import get_dataset_colormap
 from deeplab.utils import image_files
 from deeplab.utils import overlays
@@ -31,10 +31,6 @@ CITYSCAPES_TRAIN_ID_TO_EVAL_ID = (7, 8, 11, 12, 13, 17, 19, 20, 21, 22, 23, 24, 
 VisOptions = collections.namedtuple('VisOptions', [
     'vis_logdir', 'colormap', 'raw', 'overlays', 'gallery', 'limit'])
 
-# Pictures being encoded while the network works on the next ones.
-_WRITERS = 2
-_MOST_PENDING = 16
-
 
 def convert_train_id_to_eval_id(prediction, train_id_to_eval_id) -> np.ndarray:
     """Replaces every label that has an entry in the table; others stay.
@@ -50,26 +46,6 @@ def convert_train_id_to_eval_id(prediction, train_id_to_eval_id) -> np.ndarray:
     table = np.arange(256)
     table[:len(train_id_to_eval_id)] = train_id_to_eval_id
     return table[prediction].astype(prediction.dtype)
-
-
-class _Writers:
-    """Writes pictures in threads (Pillow encodes without Python's lock); errors come out later."""
-
-    def __init__(self):
-        self._pool = concurrent.futures.ThreadPoolExecutor(_WRITERS)
-        self._pending = collections.deque()
-
-    def submit(self, function, *arguments):
-        """Runs a function soon; waits where too much is pending already."""
-        self._pending.append(self._pool.submit(function, *arguments))
-        while len(self._pending) > _MOST_PENDING:
-            self._pending.popleft().result()
-
-    def finish(self):
-        """Waits for everything; raises the first error."""
-        while self._pending:
-            self._pending.popleft().result()
-        self._pool.shutdown()
 
 
 class Visualizer:
@@ -117,7 +93,7 @@ class Visualizer:
         """
         limit = self._vis_options.limit or self._dataset.num_samples
         total = min(limit, self._dataset.num_samples)
-        writers = _Writers()
+        pool = writers.Writers()
         page = gallery.Gallery(self._class_names, self._palette) if (
             self._vis_options.gallery) else None
         entries = []
@@ -126,13 +102,13 @@ class Visualizer:
                 entry = self._entry(number, sample)
                 entries.append(entry)
                 panels = self._panels(sample)
-                writers.submit(self._write, number, sample, panels)
+                pool.submit(self._write, number, sample, panels)
                 if page is not None:
-                    writers.submit(page.add, entry, panels)
+                    pool.submit(page.add, entry, panels)
                 bar.update()
                 if len(entries) == total:
                     break
-        writers.finish()
+        pool.finish()
         self._write_index(entries, page)
         return entries
 

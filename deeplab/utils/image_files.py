@@ -74,16 +74,35 @@ def write_png(path: str, image, palette=None) -> None:
     write_bytes(path, encode_image(image, 'PNG', palette, compress_level=3))
 
 
-def read_image(path: str) -> np.ndarray:
+def write_npz(path: str, **arrays) -> None:
+    """Writes arrays as one compressed .npz file, as a whole or not at all."""
+    stream = io.BytesIO()
+    np.savez_compressed(stream, **arrays)
+    write_bytes(path, stream.getvalue())
+
+
+def _with_8_bits(picture):
+    """Brings 16-bit grey down to 8 bits; Pillow itself would cut everything above 255 off."""
+    if not picture.mode.startswith('I'):
+        return picture
+    return Image.fromarray((np.array(picture).clip(0, 65535) // 257).astype(np.uint8))
+
+
+def read_image(path, title=None) -> np.ndarray:
     """Reads a picture as it is meant to be seen: uint8 RGB `[height, width, 3]`, EXIF turn done.
+
+    Args:
+      path: of the file, or a binary stream.
+      title: what to call it in messages; None for `path`.
 
     Raises:
       UserError: the file is missing or no readable picture.
     """
+    title = title or path
     try:
         with Image.open(path) as picture:
-            return np.array(ImageOps.exif_transpose(picture).convert('RGB'))
+            return np.array(_with_8_bits(ImageOps.exif_transpose(picture)).convert('RGB'))
     except FileNotFoundError:
-        raise errors.UserError('{}: there is no such file.'.format(path))
+        raise errors.UserError('{}: there is no such file.'.format(title))
     except (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError) as error:
-        raise errors.UserError('{}: not a readable picture ({}).'.format(path, error))
+        raise errors.UserError('{}: not a readable picture ({}).'.format(title, error))

@@ -3,7 +3,6 @@ import json
 import re
 
 import numpy as np
-import pytest
 
 from deeplab.evaluation import gallery
 from deeplab.evaluation import visualize
@@ -23,26 +22,6 @@ def test_cityscapes_train_ids_become_evaluation_ids():
     names = expected['vis_file_names']
     assert visualize.PICTURE_FOLDER == names['prediction_folder']
     assert visualize.RAW_FOLDER == names['raw_folder']
-
-
-def test_errors_of_writing_threads_come_out():
-    writers = visualize._Writers()
-
-    def fail():
-        raise OSError('disk full')
-
-    writers.submit(fail)
-    with pytest.raises(OSError, match='disk full'):
-        writers.finish()
-
-
-def test_everything_submitted_is_done():
-    writers = visualize._Writers()
-    done = []
-    for number in range(100):
-        writers.submit(done.append, number)
-    writers.finish()
-    assert sorted(done) == list(range(100))
 
 
 def test_names_cannot_break_out_of_the_page(tmp_path):

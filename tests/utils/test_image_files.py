@@ -28,6 +28,12 @@ def test_every_mode_is_read_as_rgb(tmp_path, mode):
     assert image.shape == (3, 5, 3) and image.dtype == np.uint8
 
 
+def test_16_bit_grey_keeps_its_range(tmp_path):
+    path = str(tmp_path / 'deep.png')
+    Image.fromarray(np.array([[0, 257 * 100, 65535]], np.uint16)).save(path)
+    assert image_files.read_image(path)[0, :, 1].tolist() == [0, 100, 255]
+
+
 def test_exif_orientation_is_applied(tmp_path):
     path = str(tmp_path / 'turned.jpg')
     picture = Image.new('RGB', (20, 10))
