@@ -124,12 +124,19 @@ def preprocess(image, label, options: Options, draws: Draws):
         image, label = preprocess_utils.randomly_scale_image_and_label(
             image, label, options.scale_from(draws.scale))
     image.set_shape([None, None, 3])
-    if options.is_training:
-        image, label = _crop([image, label], options, draws)
+    if not options.is_training:
+        return (original,) + fit_to_crop(image, label, options)
+    image, label = _crop([image, label], options, draws)
+    return (original,) + pad_and_flip(image, label, options, draws)
+
+
+def pad_and_flip(image, label, options: Options, draws: Draws):
+    """Finishes a training crop that may be smaller than wanted; as `fit_to_crop`, then flips.
+
+    The flip comes last, so padding can lie at the left side too.
+    """
     image, label = fit_to_crop(image, label, options)
-    if options.is_training:
-        image, label = preprocess_utils.flip_where([image, label], draws.flip < _PROB_OF_FLIP)
-    return original, image, label
+    return tuple(preprocess_utils.flip_where([image, label], draws.flip < _PROB_OF_FLIP))
 
 
 def _crop(pictures, options, draws):

@@ -9,6 +9,7 @@ from deeplab import compat
 from deeplab import errors
 from deeplab import input_preprocess
 from deeplab import names
+from deeplab.datasets import crop_decode
 from deeplab.datasets import decode
 from deeplab.datasets import descriptions
 from deeplab.datasets import eval_crop
@@ -59,7 +60,7 @@ class Dataset(object):
                 only, is the smallest crop that holds every picture of the split.
             min_resize_value, max_resize_value, resize_factor, min_scale_factor, max_scale_factor,
                 scale_factor_step_size, model_variant: see `preprocess_image_and_label`.
-            num_readers: shards read at the same time.
+            num_readers: shards read in turns, record by record.
             is_training: crop and flip at random; else pad to the crop.
             should_shuffle: mix the order, of shards and of records.
             should_repeat: go on for ever.
@@ -182,15 +183,23 @@ class Dataset(object):
         return dataset.batch(self.batch_size, drop_remainder=self.should_repeat)
 
     def _prepare(self, number, serialized):
+        """Turns a numbered record into a sample; all that is random follows from the number."""
         parsed = decode.parse(serialized, self._keys)
-        image = decode.decode_image(parsed.image)
-        size = tf.shape(image)[:2]
-        label = self._checked_label(parsed, size) if self.has_labels else None
-        draws = tf.random.stateless_uniform(
+        uniform = tf.random.stateless_uniform(
             [len(input_preprocess.Draws._fields)], seed=tf.stack([
                 tf.constant(self._order.seed + self._order.worker_index, tf.int64), number]))
-        original, image, label = input_preprocess.preprocess(
-            image, label, self._options(self.crop_size), input_preprocess.draws_of(draws))
+        draws = input_preprocess.draws_of(uniform)
+        options = self._options(self.crop_size)
+        if crop_decode.can_be_used(options):
+            size = crop_decode.image_size(parsed.image)
+            original = None
+            image, label = crop_decode.training_crop(
+                parsed.image, size, self._checked_label(parsed, size), options, draws)
+        else:
+            whole = decode.decode_image(parsed.image)
+            size = tf.shape(whole)[:2]
+            label = self._checked_label(parsed, size) if self.has_labels else None
+            original, image, label = input_preprocess.preprocess(whole, label, options, draws)
         sample = {
             names.IMAGE: image,
             names.IMAGE_NAME: parsed.name,

@@ -19,7 +19,7 @@ _MAX_SEED = 2 ** 31 - 1
 # Nothing here needs autograph, which costs seconds and on TensorFlow 1.15 breaks comprehensions.
 plain = tf.autograph.experimental.do_not_convert
 
-# num_readers: shards read at the same time.
+# num_readers: shards read in turns.
 # should_shuffle, should_repeat: whether to mix the order, and to go on for ever.
 # shuffle_buffer: records to choose the next one from.
 # seed: of order and augmentation.
@@ -99,9 +99,10 @@ def _epoch(shards, order, number):
             stream = stream.shard(order.worker_count, order.worker_index)
         return stream
 
-    readers = max(1, min(order.num_readers, len(shards)))
-    records = names.interleave(plain(read), cycle_length=readers, block_length=1,
-                               num_parallel_calls=readers if readers > 1 else None)
+    # One thread takes turns at the shards: a parallel interleave inside flat_map now and then
+    # crashes TensorFlow 1.15 when its session closes, and reading is not what takes the time.
+    records = names.interleave(
+        plain(read), cycle_length=max(1, min(order.num_readers, len(shards))), block_length=1)
     if order.should_shuffle:
         records = records.shuffle(order.shuffle_buffer, seed=seeds[1],
                                   reshuffle_each_iteration=False)

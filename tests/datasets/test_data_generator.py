@@ -427,9 +427,10 @@ def test_corrupt_content_is_named_by_shard_and_record(folder):
     path = record_factory.write_split(folder, 'val', count=4, num_shards=2)[1]
     second = tfrecord_file.spans(path)[1]
     with open(path, 'r+b') as stream:
-        stream.seek(second.start + second.length // 2)
+        inside_a_picture = stream.read().index(b'IDAT', second.start) + 8
+        stream.seek(inside_a_picture)
         byte = stream.read(1)
-        stream.seek(second.start + second.length // 2)
+        stream.seek(inside_a_picture)
         stream.write(bytes([byte[0] ^ 1]))
     message = failure(make(folder, 'val'))
     assert '{}: record 1 does not match its checksum'.format(path) in message
