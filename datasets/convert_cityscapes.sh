@@ -24,23 +24,15 @@ PYTHON_BIN names the interpreter (default: .venv, else python3).
 USAGE
 }
 
-root=./cityscapes
-while [ $# -gt 0 ]; do
-  case "$1" in
-    --cityscapes_root=*) root=${1#*=} ;;
-    -h|--help) usage; exit 0 ;;
-    --) shift; break ;;
-    *) usage >&2; fail "unknown argument $1" ;;
-  esac
-  shift
-done
+folder=./cityscapes
+read_arguments cityscapes_root "$@"
 find_python "$here"
 
-[ -d "$root" ] || fail "--cityscapes_root=$root: there is no such folder"
-for archive in "$root"/leftImg8bit_*.zip "$root"/gtFine_*.zip "$root"/gtCoarse*.zip; do
-  [ ! -f "$archive" ] || unpack "$archive" "$root"
+[ -d "$folder" ] || fail "--cityscapes_root=$folder: there is no such folder"
+for archive in "$folder"/leftImg8bit_*.zip "$folder"/gtFine_*.zip "$folder"/gtCoarse*.zip; do
+  [ ! -f "$archive" ] || unpack "$archive" "$folder"
 done
-[ -d "$root/leftImg8bit" ] || fail "$root holds neither leftImg8bit nor leftImg8bit_trainvaltest.zip. Download it from https://www.cityscapes-dataset.com (an account is needed)."
+[ -d "$folder/leftImg8bit" ] || fail "$folder holds neither leftImg8bit nor leftImg8bit_trainvaltest.zip. Download it from https://www.cityscapes-dataset.com (an account is needed)."
 
-"$python" "$here/build_cityscapes_data.py" --cityscapes_root="$root" \
-  --output_dir="$root/tfrecord" "$@"
+"$python" "$here/build_cityscapes_data.py" --cityscapes_root="$folder" \
+  --output_dir="$folder/tfrecord" ${rest[@]+"${rest[@]}"}

@@ -18,22 +18,14 @@ ADE_URL names another place to download from; PYTHON_BIN names the interpreter (
 USAGE
 }
 
-output_dir=./ADE20K
-while [ $# -gt 0 ]; do
-  case "$1" in
-    --output_dir=*) output_dir=${1#*=} ;;
-    -h|--help) usage; exit 0 ;;
-    --) shift; break ;;
-    *) usage >&2; fail "unknown argument $1" ;;
-  esac
-  shift
-done
+folder=./ADE20K
+read_arguments output_dir "$@"
 find_python "$here"
 
-mkdir -p "$output_dir" || fail "cannot make $output_dir"
-archive=$output_dir/ADEChallengeData2016.zip
+mkdir -p "$folder" || fail "cannot make $folder"
+archive=$folder/ADEChallengeData2016.zip
 download "${ADE_URL:-http://data.csail.mit.edu/places/ADEchallenge/ADEChallengeData2016.zip}" \
   "$archive" sha1 "${ADE_SHA1-219e1696abb36c8ba3a3afe7fb2f4b4606a897c7}"
 
 "$python" "$here/build_ade20k_data.py" --archive="$archive" --image_format=jpg \
-  --output_dir="$output_dir/tfrecord" "$@"
+  --output_dir="$folder/tfrecord" ${rest[@]+"${rest[@]}"}

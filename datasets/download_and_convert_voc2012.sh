@@ -22,33 +22,25 @@ VOC_URL and SBD_URL name other places to download from; PYTHON_BIN names the int
 USAGE
 }
 
-output_dir=./pascal_voc_seg
+folder=./pascal_voc_seg
 with_sbd=no
-while [ $# -gt 0 ]; do
-  case "$1" in
-    --output_dir=*) output_dir=${1#*=} ;;
-    --with_sbd) with_sbd=yes ;;
-    -h|--help) usage; exit 0 ;;
-    --) shift; break ;;
-    *) usage >&2; fail "unknown argument $1" ;;
-  esac
-  shift
-done
+extra_argument() { [ "$1" = --with_sbd ] && with_sbd=yes; }
+read_arguments output_dir "$@"
 find_python "$here"
 
-mkdir -p "$output_dir" || fail "cannot make $output_dir"
-voc=$output_dir/VOCdevkit/VOC2012
+mkdir -p "$folder" || fail "cannot make $folder"
+voc=$folder/VOCdevkit/VOC2012
 download "${VOC_URL:-http://host.robots.ox.ac.uk/pascal/VOC/voc2012/VOCtrainval_11-May-2012.tar}" \
-  "$output_dir/VOCtrainval_11-May-2012.tar" md5 "${VOC_MD5-6cd6e144f989b92b3379bac3b3de84fd}"
-unpack "$output_dir/VOCtrainval_11-May-2012.tar" "$output_dir"
+  "$folder/VOCtrainval_11-May-2012.tar" md5 "${VOC_MD5-6cd6e144f989b92b3379bac3b3de84fd}"
+unpack "$folder/VOCtrainval_11-May-2012.tar" "$folder"
 
 labels=$voc/SegmentationClass
 if [ "$with_sbd" = yes ]; then
   download "${SBD_URL:-https://www2.eecs.berkeley.edu/Research/Projects/CS/vision/grouping/semantic_contours/benchmark.tgz}" \
-    "$output_dir/benchmark.tgz" md5 "${SBD_MD5-82b4d87ceb2ed10f6038a1cba92111cb}"
-  unpack "$output_dir/benchmark.tgz" "$output_dir"
+    "$folder/benchmark.tgz" md5 "${SBD_MD5-82b4d87ceb2ed10f6038a1cba92111cb}"
+  unpack "$folder/benchmark.tgz" "$folder"
   "$python" "$here/merge_sbd_labels.py" --voc_folder="$voc" \
-    --sbd_folder="$output_dir/benchmark_RELEASE/dataset"
+    --sbd_folder="$folder/benchmark_RELEASE/dataset"
   labels=$voc/SegmentationClassAug
 fi
 
@@ -57,4 +49,4 @@ fi
   --semantic_segmentation_folder="$labels" \
   --list_folder="$voc/ImageSets/Segmentation" \
   --image_format=jpg \
-  --output_dir="$output_dir/tfrecord" "$@"
+  --output_dir="$folder/tfrecord" ${rest[@]+"${rest[@]}"}

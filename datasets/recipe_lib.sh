@@ -17,6 +17,25 @@ find_python() {
   fi
 }
 
+# read_arguments FLAG "$@": sets folder where --FLAG=... is given, and rest to what stands behind --.
+# A switch of its own a recipe takes in a function extra_argument. Calls the recipe's usage.
+read_arguments() {
+  local flag=$1
+  shift
+  rest=()
+  while [ $# -gt 0 ]; do
+    case "$1" in
+      --"$flag"=*) folder=${1#*=} ;;
+      -h|--help) usage; exit 0 ;;
+      --) shift; rest=("$@"); return 0 ;;
+      *) extra_argument "$1" || { usage >&2; fail "unknown argument $1"; } ;;
+    esac
+    shift
+  done
+}
+
+extra_argument() { return 1; }
+
 # checksum_of FILE md5|sha1|sha256
 checksum_of() {
   if command -v "$2sum" >/dev/null 2>&1; then

@@ -21,8 +21,9 @@ from tests.datasets import recipe_runner
 
 
 def run(tmp_path, name, **given):
-    arguments = ['--{}={}'.format(flag, value) for flag, value in given.items()]
-    return recipe_runner.run(tmp_path, name, '--num_workers=1', *arguments)
+    arguments = ['--{}={}'.format(flag, value)
+                 for flag, value in dict(given, num_workers=1).items()]
+    return recipe_runner.run(tmp_path, name, *arguments)
 
 
 def succeed(tmp_path, name, **given):
@@ -214,6 +215,50 @@ def test_colours_are_removed(tmp_path):
     (tmp_path / 'colours/b.png').write_bytes(b'no picture')
     given['output_dir'] = tmp_path / 'raw'
     assert 'b.png: this label cannot be read' in fail(tmp_path, 'remove_gt_colormap.py', **given)
+
+
+# What of scipy the recipe needs, on files that numpy wrote.
+FAKE_SCIPY = """
+import numpy
+def loadmat(path):
+    cell = numpy.empty((1, 1), object)
+    cell[0, 0] = numpy.load(path)
+    return {'GTcls': {'Segmentation': cell}}
+"""
+
+
+def make_sbd(tmp_path, pictures):
+    """SBD's labels of p001 (in VOC's train), p004 (in its val), s000 and s001 (new)."""
+    voc_folder, sbd = tmp_path / 'VOC2012', tmp_path / 'sbd'
+    (voc_folder / 'ImageSets').mkdir(parents=True)
+    shutil.move(str(pictures['label_folder']), str(voc_folder / 'SegmentationClass'))
+    shutil.move(str(pictures['list_folder']), str(voc_folder / 'ImageSets/Segmentation'))
+    (sbd / 'cls').mkdir(parents=True)
+    for number, name in enumerate(('p001', 'p004', 's000', 's001')):
+        with open(str(sbd / 'cls' / name) + '.mat', 'wb') as stream:
+            np.save(stream, np.full((12, 16), number, np.uint8))
+    (sbd / 'train.txt').write_text('s001\np001\n')
+    (sbd / 'val.txt').write_text('s000\np004\n')
+    return {'voc_folder': voc_folder, 'sbd_folder': sbd}
+
+
+def test_train_aug_is_both_data_sets_without_vocs_val(tmp_path, pictures, monkeypatch):
+    (tmp_path / 'path/scipy').mkdir(parents=True)
+    (tmp_path / 'path/scipy/__init__.py').write_text('')
+    (tmp_path / 'path/scipy/io.py').write_text(FAKE_SCIPY)
+    monkeypatch.syspath_prepend(str(tmp_path / 'path'))
+    given = make_sbd(tmp_path, pictures)
+    text = succeed(tmp_path, 'merge_sbd_labels.py', **given)
+    assert '8 labels in' in text and '6 names in train_aug.txt' in text
+    listed = (given['voc_folder'] / 'ImageSets/Segmentation/train_aug.txt').read_text().split()
+    assert listed == ['p000', 'p001', 'p002', 'p003', 's000', 's001']
+    labels = given['voc_folder'] / 'SegmentationClassAug'
+    assert len(list(labels.iterdir())) == 8
+    np.testing.assert_array_equal(np.asarray(Image.open(str(labels / 'p001.png'))),
+                                  factory.label(1))
+    np.testing.assert_array_equal(np.asarray(Image.open(str(labels / 's001.png'))), 3)
+    (given['sbd_folder'] / 'cls/s000.mat').write_bytes(b'cut')
+    assert 's000.mat: cannot be read' in fail(tmp_path, 'merge_sbd_labels.py', **given)
 
 
 # --- Cityscapes -----------------------------------------------------------------------------------
