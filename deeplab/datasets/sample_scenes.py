@@ -26,8 +26,10 @@ _CLASS_LOOKS = {
     'ring': _Look(0.13, 'dots', (0.28, 0.44)),
     'star': _Look(0.84, 'grain', (0.28, 0.46)),
 }
-_HUE_TENDENCY = 0.7       # share of shapes that keep to the hue of their class
+_HUE_TENDENCY = 0.65      # share of shapes that keep to the hue of their class
 _TEXTURE_TENDENCY = 0.6   # share of shapes that keep to the texture of their class
+# Of so many places the emptiest is taken: shapes overlap, but seldom hide each other.
+_PLACES_TRIED = 4
 
 
 def draw_scene(random, height, width):
@@ -48,10 +50,12 @@ def draw_scene(random, height, width):
     picture = _draw_ground(random, height, width)
     label = np.zeros((height, width), np.uint8)
     half_border = random.choice([0.5, 1.0])
+    centres = []
     for class_index in _choose_classes(random):
         look = _CLASS_LOOKS[CLASS_NAMES[class_index]]
         radius = random.uniform(*look.radius_range) * min(height, width)
-        frame = _Frame.place(random, height, width, radius)
+        centres.append(_choose_place(random, height, width, centres))
+        frame = _Frame.turned(random, height, width, centres[-1], radius)
         distance = _SHAPES[CLASS_NAMES[class_index]](random, frame)
         _cast_shadow(random, picture, distance, towards_light, radius)
         surface = _paint_surface(random, look, frame)
@@ -72,6 +76,15 @@ def _choose_classes(random):
     return order[:count]
 
 
+def _choose_place(random, height, width, taken=()):
+    """A place (y, x) in the picture; where others are taken, one that is far from them."""
+    tried = random.uniform(0.13, 0.87, size=(_PLACES_TRIED, 2)) * [height - 1, width - 1]
+    if not taken:
+        return tried[0]
+    apart = np.sqrt(((tried[:, np.newaxis] - np.array(taken)) ** 2).sum(axis=-1)).min(axis=1)
+    return tried[apart.argmax()]
+
+
 class _Frame(object):
     """The position, turn and size of one shape, with every pixel in its coordinates.
 
@@ -84,13 +97,17 @@ class _Frame(object):
         self.y, self.x, self.radius = y, x, radius
 
     @classmethod
-    def place(cls, random, height, width, radius):
-        centre_y = random.uniform(0.15, 0.85) * (height - 1)
-        centre_x = random.uniform(0.12, 0.88) * (width - 1)
+    def anywhere(cls, random, height, width, radius):
+        """A frame at a random place of the picture, turned at random."""
+        return cls.turned(random, height, width, _choose_place(random, height, width), radius)
+
+    @classmethod
+    def turned(cls, random, height, width, centre, radius):
+        """A frame at the place `centre`, (y, x), turned at random."""
         turn = random.uniform(0, 2 * np.pi)
         down, right = np.mgrid[0:height, 0:width].astype(np.float64)
-        down -= centre_y
-        right -= centre_x
+        down -= centre[0]
+        right -= centre[1]
         return cls(np.cos(turn) * down - np.sin(turn) * right,
                    np.sin(turn) * down + np.cos(turn) * right, radius)
 
@@ -230,7 +247,7 @@ def _draw_ground(random, height, width):
                    for strength, cell in ((0.6, 40), (0.3, 14), (0.2, 3)))
     mixture = np.clip(0.5 + 0.5 * blotches, 0, 1)[..., np.newaxis]
     ground = first + mixture * (second - first)
-    frame = _Frame.place(random, height, width, min(height, width))
+    frame = _Frame.anywhere(random, height, width, min(height, width))
     if random.uniform() < 0.4:
         pattern = _texture(random, random.choice(_TEXTURES), frame)
         ground *= 1 + random.uniform(0.08, 0.2) * (pattern - 0.5)[..., np.newaxis]
@@ -243,7 +260,7 @@ def _drop_clutter(random, ground):
     """Paints one pebble or twig, too small to be one of the shapes, onto the ground."""
     height, width = ground.shape[:2]
     size = random.uniform(0.012, 0.045) * min(height, width)
-    frame = _Frame.place(random, height, width, size)
+    frame = _Frame.anywhere(random, height, width, size)
     length = size if random.uniform() < 0.6 else size * random.uniform(4, 10)
     distance = _ellipse_distance(frame, size, length)
     cover = np.clip(0.5 - distance, 0, 1)[..., np.newaxis]
