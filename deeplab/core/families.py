@@ -3,6 +3,7 @@ from deeplab.core import backbone
 from deeplab.core import nas_network
 from deeplab.core import resnet_v1_beta
 from deeplab.core import xception
+from slim_nets import resnet_utils
 
 
 def _dense_arguments(record, settings):
@@ -22,6 +23,18 @@ def _resnet_scope(settings):
 
 def _resnet_arguments(record, settings):
     return dict(_dense_arguments(record, settings), multi_grid=settings.multi_grid)
+
+
+def _resnet_v2_scope(settings):
+    return resnet_utils.resnet_arg_scope(
+        weight_decay=settings.weight_decay, batch_norm_epsilon=1e-5, batch_norm_scale=True,
+        batch_norm_decay=backbone.decay_or(settings, 0.997))
+
+
+def _resnet_v2_arguments(record, settings):
+    arguments = dict(_dense_arguments(record, settings), spatial_squeeze=False)
+    del arguments['sync_batch_norm_method']
+    return arguments
 
 
 def _xception_scope(settings):
@@ -52,5 +65,6 @@ def _nas_arguments(record, settings):
 
 
 RESNET = backbone.Family(_resnet_scope, _resnet_arguments, scoped_end_points=True)
+RESNET_V2 = backbone.Family(_resnet_v2_scope, _resnet_v2_arguments, scoped_end_points=True)
 XCEPTION = backbone.Family(_xception_scope, _xception_arguments, scoped_end_points=True)
 NAS = backbone.Family(_nas_scope, _nas_arguments, scoped_end_points=False)

@@ -17,6 +17,7 @@ from deeplab.core import xception
 from deeplab.core.mobilenet_families import (mobilenet_edgetpu, mobilenet_v2,
                                              mobilenet_v2_arg_scope,  # noqa: F401 (public name)
                                              mobilenet_v3_large_seg, mobilenet_v3_small_seg)
+from slim_nets import resnet_v2
 
 DECODER_END_POINTS = 'decoder_end_points'
 
@@ -35,10 +36,11 @@ def _mobilenet(name, network, scope, end_points_by_stride):
                             for stride, layer in end_points_by_stride.items()})
 
 
-def _resnet(name, network, scope, units, unit_name, multi_grid_length, **pixels):
+def _resnet(name, network, scope, units, unit_name, multi_grid_length, family=families.RESNET,
+            **pixels):
     """`units` are the units of blocks 1 to 3 whose last convolution serves the decoder."""
     return backbone.Backbone(
-        name, network, families.RESNET, scope, output_strides=_RESNET_STRIDES,
+        name, network, family, scope, output_strides=_RESNET_STRIDES,
         multi_grid_length=multi_grid_length,
         decoder_end_points={4 * 2 ** number: 'block{}/unit_{}/{}'.format(number + 1, unit,
                                                                           unit_name)
@@ -76,6 +78,11 @@ _RECORDS = (
             'bottleneck_v1/conv3', 3, **_IMAGENET_MEAN),
     _resnet('resnet_v1_101_beta', resnet.resnet_v1_101_beta, 'resnet_v1_101', (2, 3, 22),
             'bottleneck_v1/conv3', 3),
+    # Not of the reference: slim's networks, so that their ImageNet checkpoints load.
+    _resnet('resnet_v2_50', resnet_v2.resnet_v2_50, 'resnet_v2_50', (2, 3, 5),
+            'bottleneck_v2/conv3', None, family=families.RESNET_V2),
+    _resnet('resnet_v2_101', resnet_v2.resnet_v2_101, 'resnet_v2_101', (2, 3, 22),
+            'bottleneck_v2/conv3', None, family=families.RESNET_V2),
     _xception('xception_41', xception.xception_41, (2, 3)),
     _xception('xception_65', xception.xception_65, (2, 3)),
     _xception('xception_71', xception.xception_71, (3, 5)),
