@@ -20,12 +20,10 @@ from absl import flags
 
 from deeplab import cli
 from deeplab import common  # noqa: F401  (defines the shared flags)
-from deeplab import errors
 from deeplab import inference_flags
 from deeplab.datasets import descriptions
 from deeplab.evaluation import checkpoint_source
 from deeplab.evaluation import job
-from deeplab.evaluation import split_prediction
 from deeplab.utils import image_files
 
 FLAGS = flags.FLAGS
@@ -37,26 +35,9 @@ def define_flags():
     flags.DEFINE_string('eval_logdir', None, 'Folder for the results.')
     inference_flags.define_waiting_flags('Evaluate', _LIMIT)
     flags.DEFINE_bool('all_checkpoints', False, 'Evaluate every checkpoint of the folder.')
-    inference_flags.define_data_flags('eval_split')
-    flags.DEFINE_integer('eval_batch_size', 1, 'Images a batch.')
-    cli.define_size('eval_crop_size', ['513', '513'], 'Height,width all images are padded to. When '
-                    'not given and too small: each image at its own size in batches of 1, the '
-                    'smallest crop that holds all in larger ones. Empty: as if too small.')
+    inference_flags.define_data_flags('eval')
     inference_flags.define_network_flags()
     flags.mark_flags_as_required(['eval_logdir', 'checkpoint_dir', 'dataset_dir'])
-
-
-def _split(options):
-    """Returns the `job.Split` to evaluate."""
-    if options.tile_size and FLAGS.eval_batch_size != 1:
-        raise errors.UserError('--tile_size works on one image at a time: leave '
-                               '--eval_batch_size={} out.'.format(FLAGS.eval_batch_size))
-    crop = split_prediction.OWN_SIZES if options.tile_size else split_prediction.choose_crop(
-        FLAGS.dataset, FLAGS.eval_split, FLAGS.dataset_dir,
-        cli.size_from_flag(FLAGS.eval_crop_size), cli.given('eval_crop_size'),
-        FLAGS.eval_batch_size, options.resize_range, 'eval_crop_size', FLAGS.output_stride)
-    return job.Split(FLAGS.dataset, FLAGS.eval_split, FLAGS.dataset_dir, FLAGS.eval_batch_size,
-                     crop)
 
 
 def main(_):
@@ -65,7 +46,7 @@ def main(_):
         first, prefixes = inference_flags.prefixes(path, _LIMIT, FLAGS.all_checkpoints)
         inference_flags.follow_training(first, also=['dataset'])
         options = inference_flags.inference_options()
-        split = _split(options)
+        split = inference_flags.split_to_predict('eval', options)
         description = descriptions.load(FLAGS.dataset, FLAGS.dataset_dir)
         model_options = inference_flags.model_options(
             description.num_classes, split.crop.crop_size)

@@ -5,10 +5,13 @@ from absl import flags
 
 from deeplab import cli
 from deeplab import common
+from deeplab import errors
 from deeplab import prediction
 from deeplab import run_config
 from deeplab.evaluation import checkpoint_source
 from deeplab.evaluation import inference
+from deeplab.evaluation import job
+from deeplab.evaluation import split_prediction
 from deeplab.utils import checkpoints
 
 FLAGS = flags.FLAGS
@@ -54,16 +57,41 @@ def define_waiting_flags(what, limit_flag):
                          'came for so many seconds.')
 
 
-def define_data_flags(split_flag):
+def define_data_flags(prefix):
     """Defines the flags about the records.
 
     Args:
-      split_flag: name of the flag of the split.
+      prefix: 'eval' or 'vis', what the names of the flags of split, batch and crop start with.
     """
     flags.DEFINE_string('dataset', 'pascal_voc_seg', 'Data set: a name, or the path of a JSON '
                         'file that describes it.')
-    flags.DEFINE_string(split_flag, 'val', 'Split of the data set.')
     flags.DEFINE_string('dataset_dir', None, "Folder of the data set's TFRecords.")
+    flags.DEFINE_string(prefix + '_split', 'val', 'Split of the data set.')
+    flags.DEFINE_integer(prefix + '_batch_size', 1, 'Images a batch.')
+    cli.define_size(prefix + '_crop_size', ['513', '513'], 'Height,width all images are padded '
+                    'to. When not given and too small: each image at its own size in batches of '
+                    '1, the smallest crop that holds all in larger ones. Empty: as if too small.')
+
+
+def split_to_predict(prefix, options) -> job.Split:
+    """Returns the split the parsed flags name, with its crop chosen and checked.
+
+    Args:
+      prefix: as for `define_data_flags`.
+      options: `inference.InferenceOptions`.
+    """
+    split, batch_size, crop_size = [
+        getattr(FLAGS, prefix + ending) for ending in ('_split', '_batch_size', '_crop_size')]
+    if options.tile_size and batch_size != 1:
+        raise errors.UserError('--tile_size works on one image at a time: leave '
+                               '--{}_batch_size={} out.'.format(prefix, batch_size))
+    crop = split_prediction.OWN_SIZES
+    if not options.tile_size:
+        crop = split_prediction.choose_crop(
+            FLAGS.dataset, split, FLAGS.dataset_dir, cli.size_from_flag(crop_size),
+            cli.given(prefix + '_crop_size'), batch_size, options.resize_range,
+            prefix + '_crop_size', FLAGS.output_stride)
+    return job.Split(FLAGS.dataset, split, FLAGS.dataset_dir, batch_size, crop)
 
 
 def follow_training(checkpoint, also=()):

@@ -16,12 +16,9 @@ from absl import flags
 
 from deeplab import cli
 from deeplab import common  # noqa: F401  (defines the shared flags)
-from deeplab import errors
 from deeplab import inference_flags
 from deeplab.datasets import descriptions
 from deeplab.evaluation import checkpoint_source
-from deeplab.evaluation import job
-from deeplab.evaluation import split_prediction
 from deeplab.evaluation import visualize
 from deeplab.utils import get_dataset_colormap
 from deeplab.utils import image_files
@@ -34,11 +31,7 @@ def define_flags():
     """Defines the flags of this command."""
     flags.DEFINE_string('vis_logdir', None, 'Folder for the pictures.')
     inference_flags.define_waiting_flags('Draw', _LIMIT)
-    inference_flags.define_data_flags('vis_split')
-    flags.DEFINE_integer('vis_batch_size', 1, 'Images a batch.')
-    cli.define_size('vis_crop_size', ['513', '513'], 'Height,width all images are padded to. When '
-                    'not given and too small: each image at its own size in batches of 1, the '
-                    'smallest crop that holds all in larger ones. Empty: as if too small.')
+    inference_flags.define_data_flags('vis')
     flags.DEFINE_enum('colormap_type', get_dataset_colormap.get_pascal_name(),
                       get_dataset_colormap.colormap_names(),
                       'Colours of the classes. When not given: those of the data set.')
@@ -51,25 +44,13 @@ def define_flags():
     flags.mark_flags_as_required(['vis_logdir', 'checkpoint_dir', 'dataset_dir'])
 
 
-def _split(options):
-    """Returns the `job.Split` to draw."""
-    if options.tile_size and FLAGS.vis_batch_size != 1:
-        raise errors.UserError('--tile_size works on one image at a time: leave '
-                               '--vis_batch_size={} out.'.format(FLAGS.vis_batch_size))
-    crop = split_prediction.OWN_SIZES if options.tile_size else split_prediction.choose_crop(
-        FLAGS.dataset, FLAGS.vis_split, FLAGS.dataset_dir,
-        cli.size_from_flag(FLAGS.vis_crop_size), cli.given('vis_crop_size'),
-        FLAGS.vis_batch_size, options.resize_range, 'vis_crop_size', FLAGS.output_stride)
-    return job.Split(FLAGS.dataset, FLAGS.vis_split, FLAGS.dataset_dir, FLAGS.vis_batch_size, crop)
-
-
 def main(_):
     image_files.make_folder(FLAGS.vis_logdir, '--vis_logdir')
     with checkpoint_source.unpacked(FLAGS.checkpoint_dir) as path:
         first, prefixes = inference_flags.prefixes(path, _LIMIT)
         inference_flags.follow_training(first, also=['dataset'])
         options = inference_flags.inference_options()
-        split = _split(options)
+        split = inference_flags.split_to_predict('vis', options)
         description = descriptions.load(FLAGS.dataset, FLAGS.dataset_dir)
         vis_options = visualize.VisOptions(
             vis_logdir=FLAGS.vis_logdir,

@@ -22,13 +22,10 @@ def _work(tmp_path_factory):
 
 
 def run(work, logdir, *arguments, **replaced):
-    """Runs the command on the shared data and checkpoint; None leaves a flag out."""
-    values = dict(dataset='tiny', dataset_dir=work / 'data', checkpoint_dir=work / 'train',
-                  eval_logdir=logdir, eval_crop_size='49,65')
-    values.update(replaced)
-    return tiny_run.command(eval_command, *(
-        ['--{}={}'.format(*item) for item in sorted(values.items()) if item[1] is not None]
-        + list(arguments)))
+    """Runs the command on the shared data and checkpoint, with some flags replaced."""
+    values = dict(dict(dataset='tiny', dataset_dir=work / 'data', checkpoint_dir=work / 'train',
+                       eval_logdir=logdir, eval_crop_size='49,65'), **replaced)
+    return tiny_run.command(eval_command, *(tiny_run.flag_values(**values) + list(arguments)))
 
 
 def metrics_in(folder):

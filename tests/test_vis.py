@@ -25,12 +25,10 @@ def _work(tmp_path_factory):
 
 
 def run(work, logdir, *arguments, **replaced):
-    values = dict(dataset='tiny', dataset_dir=work / 'data', checkpoint_dir=work / 'train',
-                  vis_logdir=logdir, vis_crop_size='49,65')
-    values.update(replaced)
-    return tiny_run.command(vis, *(
-        ['--{}={}'.format(*item) for item in sorted(values.items()) if item[1] is not None]
-        + list(arguments)))
+    """Runs the command on the shared data and checkpoint, with some flags replaced."""
+    values = dict(dict(dataset='tiny', dataset_dir=work / 'data', checkpoint_dir=work / 'train',
+                       vis_logdir=logdir, vis_crop_size='49,65'), **replaced)
+    return tiny_run.command(vis, *(tiny_run.flag_values(**values) + list(arguments)))
 
 
 @pytest.fixture(scope='module', name='drawn')

@@ -155,3 +155,9 @@ def command(module, *arguments):
         finally:
             sys.stderr.flush()
             flags.FLAGS.mark_as_parsed()
+
+
+def flag_values(**values) -> list:
+    """Returns ['--name=value', ...]; None leaves a flag out."""
+    return ['--{}={}'.format(name, value) for name, value in sorted(values.items())
+            if value is not None]

@@ -214,14 +214,14 @@ class GraphPredictor:
             try:
                 labels, probabilities = self._run(image, with_probabilities)
                 return labels.astype(np.int64), probabilities
-            except tf.errors.InvalidArgumentError as error:
+            except tf.errors.InvalidArgumentError:
                 height, width = image.shape[:2]
                 if self._crop and (height > self._crop[0] or width > self._crop[1]):
                     return self._predict_tiles(image, self._crop, with_probabilities)
+                # What TensorFlow says is about some inner node: no help to anyone.
                 raise errors.UserError(
-                    'the graph cannot take {} x {} pixels ({}). Where that is too large for it, '
-                    'give --tile_size=513,513.'.format(
-                        height, width, str(error).splitlines()[0][:120]))
+                    'the graph cannot take {} x {} pixels. Where that is too large for it, give '
+                    '--tile_size=513,513.'.format(height, width))
 
     def close(self):
         """Frees the session."""
