@@ -128,7 +128,8 @@ $python deeplab/export_model.py --checkpoint_path="$train_dir" --export_path="$g
 say "7/7 predict from the exported graph"
 list=$workdir/predict.txt
 ls "$photographs"/*.jpg | tail -n 8 > "$list"
-$python deeplab/predict.py --frozen_graph="$graph" --input="$list" --output_dir="$predictions"
+$python deeplab/predict.py --frozen_graph="$graph" --dataset="${splits[0]#--dataset=}" \
+  --input="$list" --output_dir="$predictions"
 
 say "summary"
 $python scripts/summarize_run.py --train_logdir="$train_dir" --eval_logdir="$eval_dir"
