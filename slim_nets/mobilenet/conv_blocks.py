@@ -19,6 +19,13 @@ squeeze_excite = squeezing.squeeze_excite
 _DEPTHWISE_LOCATIONS = (None, 'input', 'expansion', 'output')
 
 
+def as_pair(kernel_size):
+    """Returns (height, width) of a kernel given as such, or by one int for both."""
+    if isinstance(kernel_size, int):
+        return kernel_size, kernel_size
+    return tuple(kernel_size)
+
+
 def fixed_padding(inputs, kernel_size, rate=1):
     """Pads with zeros so that a VALID convolution keeps the size, whatever the input size is.
 
@@ -27,13 +34,13 @@ def fixed_padding(inputs, kernel_size, rate=1):
 
     Args:
         inputs: [batch, height, width, channels].
-        kernel_size: (height, width) of the convolution to come.
+        kernel_size: (height, width) of the convolution to come, or an int for both.
         rate: int, its atrous rate.
 
     Returns:
         [batch, height + rate * (k_h - 1), width + rate * (k_w - 1), channels].
     """
-    totals = [rate * (extent - 1) for extent in kernel_size]
+    totals = [rate * (extent - 1) for extent in as_pair(kernel_size)]
     margins = [(total // 2, total - total // 2) for total in totals]
     return tf.pad(inputs, [(0, 0)] + margins + [(0, 0)])
 
@@ -239,9 +246,9 @@ def expanded_conv(input_tensor, num_outputs, expansion_size=expand_input_by_fact
             width = width(num_inputs=num_inputs)
         if width <= num_inputs:
             return net
-        kernel = _keyword_of(expansion_fn, 'kernel_size', (1, 1))
+        kernel = as_pair(_keyword_of(expansion_fn, 'kernel_size', 1))
         arguments = dict(inner, normalizer_fn=normalizer_fn, scope='expand')
-        if use_explicit_padding and tuple(kernel) != (1, 1):
+        if use_explicit_padding and kernel != (1, 1):
             arguments['padding'] = 'VALID'
         convolution = _with_splits(expansion_fn, split_expansion, split_divisible_by)
         return marked(convolution(padded(net, kernel, 1), width, **arguments),

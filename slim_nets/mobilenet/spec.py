@@ -110,6 +110,6 @@ def layer_arguments(layer, multiplier, strides):
     params = dict(layer.params)
     layer.multiplier_func(params, multiplier)
     params['stride'], rate = strides.spend(params)
-    if rate > 1 and tuple(params.get('kernel_size', ())) != (1, 1):
+    if rate > 1 and conv_blocks.as_pair(params.get('kernel_size', ())) != (1, 1):
         params['rate'] = rate
     return params

@@ -64,8 +64,10 @@ def test_strides_turn_into_rates_once_the_output_stride_is_reached(output_stride
     assert _strides_and_rates([2, 1, 2, 2, 1, 2, 1], output_stride) == expected
 
 
-def test_pointwise_layers_get_no_rate():
-    assert _strides_and_rates([2, 2, 1], 2, kernel_size=[1, 1]) == [(2, 1), (1, 1), (1, 1)]
+@pytest.mark.parametrize('kernel_size, last_rate', [([1, 1], 1), (1, 1), (3, 2), ([1, 3], 2)])
+def test_pointwise_layers_get_no_rate(kernel_size, last_rate):
+    assert _strides_and_rates([2, 2, 1], 2, kernel_size=kernel_size) == [
+        (2, 1), (1, 1), (1, last_rate)]
 
 
 @pytest.mark.parametrize('output_stride, sizes', [

@@ -76,7 +76,7 @@ def test_split_evenly_rejects_what_does_not_fit(total, parts):
 
 
 @pytest.mark.parametrize('kernel, rate, before, after', [
-    ((3, 3), 1, (1, 1), (1, 1)), ((3, 5), 2, (2, 4), (2, 4)), ((2, 2), 1, (0, 0), (1, 1))])
+    ((3, 3), 1, (1, 1), (1, 1)), ((3, 5), 2, (2, 4), (2, 4)), ((2, 2), 1, (0, 0), (1, 1)), (3, 1, (1, 1), (1, 1))])
 def test_fixed_padding(kernel, rate, before, after):
     padded, = _run(conv_blocks.fixed_padding(tf.ones([1, 4, 5, 1]), kernel, rate))
     assert padded.shape == (1, 4 + before[0] + after[0], 5 + before[1] + after[1], 1)
