@@ -3,10 +3,12 @@
 #
 #   scripts/run_tests.sh [pytest arguments]
 #
-# PROCESSES=N runs that many test processes a runtime (default: one a runtime).
+# PROCESSES=N runs that many test processes at a time (default: the cores, at most 4).
 set -uo pipefail
 cd "$(dirname "$0")/.."
 
+cores=$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 1)
+processes=${PROCESSES:-$(( cores < 4 ? cores : 4 ))}
 status=0
 ran=()
 skipped=()
@@ -24,7 +26,7 @@ run_on() {
   local name
   name=$("$venv/bin/python" -c 'from deeplab import compat; print(compat.describe_runtime())')
   echo "== tests on $name ($venv)"
-  "$venv/bin/python" -m pytest "$@"
+  "$venv/bin/python" -m pytest -n "$processes" "$@"
   local result=$?
   [ $result -eq 0 ] || status=1
   ran+=("$name: $([ $result -eq 0 ] && echo passed || echo FAILED)")
