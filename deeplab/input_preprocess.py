@@ -1,6 +1,6 @@
 """From a decoded picture to the network's input: resize, scale, pad, crop and flip.
 
-All that is random comes in as one vector of uniform numbers (`Draws`), so a picture is a function of
+All that is random comes in as one vector of uniform numbers (`Draws`), so a crop is a function of
 picture, options and draws: repeatable under any parallelism, and the same in a test.
 """
 import collections

@@ -1,6 +1,6 @@
 """One labelled picture as a record: the reference's `build_data` names.
 
-Formats are recognised by the bytes themselves, so no flag has to say them and none can say it wrong.
+Formats are recognised by the bytes themselves: no flag has to say them, none can say them wrong.
 """
 import io
 

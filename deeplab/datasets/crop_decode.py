@@ -109,14 +109,19 @@ def _decode_window(encoded, size, rows, columns):
 
 
 def _resize(window, rows, columns):
-    """Bilinear interpolation, along the columns first, as the kernel does it."""
+    """Bilinear interpolation, along the columns first, as the kernel does it.
+
+    Columns and channels are one dimension: TensorFlow broadcasts two dimensions faster than three.
+    """
     def between(before, after, weight):
-        before, after = (tf.cast(value, tf.float32) for value in (before, after))
         return before + (after - before) * weight
 
-    along = between(tf.gather(window, columns.low - columns.start, axis=1),
-                    tf.gather(window, columns.high - columns.start, axis=1),
-                    columns.weight[tf.newaxis, :, tf.newaxis])
-    return between(tf.gather(along, rows.low - rows.start),
-                   tf.gather(along, rows.high - rows.start),
-                   rows.weight[:, tf.newaxis, tf.newaxis])
+    def lines_at(places):
+        picked = tf.gather(window, places - columns.start, axis=1)
+        return tf.cast(tf.reshape(picked, [rows.count, -1]), tf.float32)
+
+    weight_of_each_value = tf.reshape(tf.tile(columns.weight[:, tf.newaxis], [1, 3]), [-1])
+    along = between(lines_at(columns.low), lines_at(columns.high), weight_of_each_value)
+    lines = between(tf.gather(along, rows.low - rows.start),
+                    tf.gather(along, rows.high - rows.start), rows.weight[:, tf.newaxis])
+    return tf.reshape(lines, [tf.size(rows.low), tf.size(columns.low), 3])

@@ -45,7 +45,7 @@ def is_jpeg(encoded):
 
 
 def decode_image(encoded):
-    """Decodes a JPEG or PNG image to uint8 `[height, width, 3]`; grey is repeated, alpha dropped."""
+    """Decodes a JPEG or PNG to uint8 `[height, width, 3]`; grey is repeated, alpha dropped."""
     image = tf.cond(is_jpeg(encoded),
                     lambda: tf.image.decode_jpeg(encoded, channels=3),
                     lambda: tf.image.decode_png(encoded, channels=3))

@@ -1,7 +1,7 @@
 """TFRecord files as bytes: walked by their length headers, without TensorFlow and without decoding.
 
-A record is: length (uint64), masked CRC-32C of those eight bytes, the content, masked CRC-32C of the
-content; all little endian. Walking the lengths touches a few bytes a record however large the
+A record is: length (uint64), masked CRC-32C of those eight bytes, the content, masked CRC-32C of
+the content; all little endian. Walking the lengths touches a few bytes a record however large the
 content is, which is what makes counting and checking a whole data set cheap.
 """
 import collections
