@@ -156,6 +156,8 @@ def _prepare():
     if TF_VERSION >= _FIRST_WITHOUT_SLIM_NAMES:
         _restore_names_for_slim()
         _keep_slim_batch_norm_off_keras()
+        # tf_slim calls it in every convolution.
+        warnings.filterwarnings('ignore', message='`layer.apply` is deprecated')
 
 
 _prepare()

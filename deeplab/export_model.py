@@ -16,6 +16,7 @@ from deeplab.export import frozen_graph
 from deeplab.utils import checkpoints
 
 FLAGS = flags.FLAGS
+_RESIZE_FLAGS = ('min_resize_value', 'max_resize_value', 'resize_factor')
 
 
 def define_flags():
@@ -40,7 +41,7 @@ def define_flags():
 
 def main(_):
     checkpoint = checkpoints.find_checkpoint(FLAGS.checkpoint_path, flag='checkpoint_path')
-    config = run_config.follow(checkpoint)
+    config = run_config.follow(checkpoint, also=_RESIZE_FLAGS)
     num_classes = FLAGS.num_classes
     if config and not cli.given('num_classes'):
         num_classes = config['data']['num_classes']

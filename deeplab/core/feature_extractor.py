@@ -118,9 +118,9 @@ def get_backbone(model_variant: str) -> backbone.Backbone:
 
 
 def mean_pixel(model_variant=None):
-    """Returns the RGB colour, 0..255, that pads pictures for a backbone (None: mid-grey)."""
+    """Returns the RGB colour, 0..255, that pads pictures for a backbone (None: ImageNet's mean)."""
     if model_variant is None:
-        return list(backbone.MID_GREY_RGB)
+        return list(backbone.IMAGENET_MEAN_RGB)
     return list(get_backbone(model_variant).padding_pixel)
 
 
