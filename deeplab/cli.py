@@ -157,6 +157,13 @@ def _guarded(main):
     return run_main
 
 
+def _let_help_begin_with_docstring(main):
+    """Gives --help the docstring of the command where the script, being generated, has none."""
+    script = sys.modules['__main__']
+    if not script.__doc__:
+        script.__doc__ = sys.modules[main.__module__].__doc__
+
+
 def run(main, define_flags=None):
     """Runs an entry point: strict flags, user errors in one line, an exit status that tells.
 
@@ -174,4 +181,5 @@ def run(main, define_flags=None):
     logging.use_absl_handler()
     if define_flags is not None:
         define_flags()
+    _let_help_begin_with_docstring(main)
     app.run(_guarded(main), flags_parser=parse_flags)
