@@ -12,6 +12,7 @@
         cli.run(main, define_flags)
 """
 import os
+import re
 import sys
 
 from absl import app
@@ -24,6 +25,7 @@ USAGE_ERROR = 2
 USER_ERROR = 1
 INTERRUPTED = 130
 
+_HOW_TO_WRITE = 'Flags are written --name=value, without spaces around the =.'
 _TYPE_NAMES = {int: 'whole numbers', float: 'numbers', str: 'values'}
 
 
@@ -125,18 +127,29 @@ def _explain_unknown(name):
         name, errors.nearest(name, known).replace("'", '--', 1).replace("'", ''))
 
 
+def _explain(error):
+    """Returns absl's message in one line; flags that are missing are listed once."""
+    missing = re.findall(r'Flag --(\w+) must have a value other than None', str(error))
+    if missing:
+        return 'missing flag{}: {}. --help tells what {} for.'.format(
+            's' if len(missing) > 1 else '', ', '.join('--' + name for name in missing),
+            'they are' if len(missing) > 1 else 'it is')
+    return ' '.join(str(error).split())
+
+
 def parse_flags(argv):
     """Parses the command line; a mistake in it ends the program with one line on stderr."""
+    if '=' in argv[1:]:
+        _fail('stray word on the command line: =. {}'.format(_HOW_TO_WRITE), USAGE_ERROR)
     try:
         rest = flags.FLAGS(argv)
     except flags.UnrecognizedFlagError as error:
         _fail(_explain_unknown(error.flagname), USAGE_ERROR)
     except flags.Error as error:
-        _fail(' '.join(str(error).split()), USAGE_ERROR)
+        _fail(_explain(error), USAGE_ERROR)
     if len(rest) > 1:
-        _fail('stray word{} on the command line: {}. Flags are written --name=value, without '
-              'spaces around the =.'.format('s' if len(rest) > 2 else '', ' '.join(rest[1:])),
-              USAGE_ERROR)
+        _fail('stray word{} on the command line: {}. {}'.format(
+            's' if len(rest) > 2 else '', ' '.join(rest[1:]), _HOW_TO_WRITE), USAGE_ERROR)
     return rest
 
 

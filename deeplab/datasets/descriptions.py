@@ -132,7 +132,7 @@ def _beside(dataset_dir):
 
 
 def _unknown(name, beside):
-    known = known_names() + ([beside.name] if beside is not None else [])
+    known = sorted(set(known_names() + ([beside.name] if beside is not None else [])))
     return errors.UserError(
         'Unknown data set {!r}; known are {}, or give the path of a description (a JSON file).{}'
         .format(name, ', '.join(known), errors.nearest(name, known)))
