@@ -33,8 +33,13 @@ run_on() {
 }
 
 # The environment of the program itself serves the runtime it holds.
+first_venv=.venv
 second_venv=.venv-tf2
-run_on 1 .venv "$@"
+case "$(cut -d' ' -f1 .venv/.requirements 2>/dev/null)" in
+  ''|3.6|3.7) ;;
+  *) first_venv=.venv-tf1; second_venv=.venv ;;
+esac
+run_on 1 "$first_venv" "$@"
 run_on 2 "$second_venv" "$@"
 
 echo
