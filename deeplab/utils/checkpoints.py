@@ -29,13 +29,14 @@ def list_checkpoints(directory: str) -> list:
 def latest_checkpoint(directory: str):
     """Returns the newest checkpoint's prefix, or None.
 
-    TensorFlow's `checkpoint` file decides where it names one that is there; folders that were
-    moved or copied without that file fall back to the highest step.
+    TensorFlow's `checkpoint` file decides where it names one that is there; its path may be that
+    of the folder this one was copied from, so the same name in this folder comes first. Without
+    such a file the highest step is taken.
     """
     state = tf.train.get_checkpoint_state(directory)
     if state and state.model_checkpoint_path:
-        for prefix in (state.model_checkpoint_path,
-                       os.path.join(directory, os.path.basename(state.model_checkpoint_path))):
+        for prefix in (os.path.join(directory, os.path.basename(state.model_checkpoint_path)),
+                       state.model_checkpoint_path):
             if is_checkpoint(prefix):
                 return prefix
     there = list_checkpoints(directory)

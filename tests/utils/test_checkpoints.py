@@ -43,12 +43,21 @@ def test_newest_is_found_by_folder_prefix_or_file(tmp_path):
 
 
 def test_a_moved_folder_and_one_without_its_state_file_still_work(tmp_path):
-    _save(tmp_path / 'a' if (tmp_path / 'a').mkdir() is None else None, steps=(5, 300))
+    (tmp_path / 'a').mkdir()
+    _save(tmp_path / 'a', steps=(5, 300))
     shutil.move(str(tmp_path / 'a'), str(tmp_path / 'b'))
     wanted = os.path.join(str(tmp_path / 'b'), 'model.ckpt-300')
     assert checkpoints.find_checkpoint(str(tmp_path / 'b')) == wanted
     os.remove(os.path.join(str(tmp_path / 'b'), 'checkpoint'))
     assert checkpoints.find_checkpoint(str(tmp_path / 'b')) == wanted
+
+
+def test_a_copied_folder_is_its_own(tmp_path):
+    (tmp_path / 'a').mkdir()
+    _save(tmp_path / 'a')
+    shutil.copytree(str(tmp_path / 'a'), str(tmp_path / 'b'))
+    assert checkpoints.find_checkpoint(str(tmp_path / 'b')) == os.path.join(
+        str(tmp_path / 'b'), 'model.ckpt-5')
 
 
 @pytest.mark.parametrize('name, message', [
