@@ -9,6 +9,7 @@ from absl import logging
 import tensorflow.compat.v1 as tf
 
 from deeplab import errors
+from deeplab.core import augmentation
 from deeplab.core import feature_extractor
 from deeplab.core import preprocess_utils
 
@@ -108,8 +109,11 @@ def preprocess_image_and_label(image, label, crop_height, crop_width, min_resize
     return preprocess(image, label, options, draws_of(uniform))
 
 
-def preprocess(image, label, options: Options, draws: Draws):
-    """As `preprocess_image_and_label`, with the options as a record and the draws given."""
+def preprocess(image, label, options: Options, draws: Draws, amounts=None):
+    """As `preprocess_image_and_label`, with the options as a record and the draws given.
+
+    `amounts`, an `augmentation.Amounts` or None, is what else happens to a training crop.
+    """
     if options.is_training and label is None:
         raise errors.UserError('During training, label must be provided.')
     if label is not None and not label.dtype.is_integer:
@@ -127,15 +131,24 @@ def preprocess(image, label, options: Options, draws: Draws):
     if not options.is_training:
         return (original,) + fit_to_crop(image, label, options)
     image, label = _crop([image, label], options, draws)
-    return (original,) + pad_and_flip(image, label, options, draws)
+    return (original,) + pad_and_flip(image, label, options, draws, amounts)
 
 
-def pad_and_flip(image, label, options: Options, draws: Draws):
+def pad_and_flip(image, label, options: Options, draws: Draws, amounts=None):
     """Finishes a training crop that may be smaller than wanted; as `fit_to_crop`, then flips.
 
-    The flip comes last, so padding can lie at the left side too.
+    The flip comes last, so padding can lie at the left side too. `amounts`, an
+    `augmentation.Amounts` or None, acts before it.
     """
-    image, label = fit_to_crop(image, label, options)
+    if amounts is None:
+        image, label = fit_to_crop(image, label, options)
+    else:
+        height, width = preprocess_utils.resolve_shape(image, rank=3)[:2]
+        image = augmentation.augment_picture(tf.cast(image, tf.float32), amounts)
+        image, label = fit_to_crop(image, label, options)
+        image, label = augmentation.augment_crop(
+            image, label, height, width, amounts,
+            feature_extractor.mean_pixel(options.model_variant), options.ignore_label)
     return tuple(preprocess_utils.flip_where([image, label], draws.flip < _PROB_OF_FLIP))
 
 

@@ -16,6 +16,7 @@ import signal
 
 from absl import flags
 
+from deeplab import augmentation_flags
 from deeplab import cli
 from deeplab import common
 from deeplab import run_config
@@ -128,6 +129,7 @@ def define_flags():
     flags.DEFINE_float('max_scale_factor', 2.0, 'Largest random scale of an image.')
     flags.DEFINE_float('scale_factor_step_size', 0.25,
                        'Distance of the scales; 0 draws from the whole range.')
+    augmentation_flags.define_augmentation_flags()
 
     # Network, beside what is common to all commands.
     cli.define_list('atrous_rates', None, 'Atrous rates of ASPP: 6,12,18 at output stride 16, '
@@ -142,7 +144,7 @@ def _training_options():
         **{name: getattr(FLAGS, name) for name in fields if name in FLAGS})
 
 
-def _dataset_maker(options, crop_size):
+def _dataset_maker(options, crop_size, augmentation):
     """A function from the number of samples used before to the Dataset that goes on from there."""
     def make(samples_used):
         return data_generator.Dataset(
@@ -163,6 +165,7 @@ def _dataset_maker(options, crop_size):
             should_shuffle=True,
             should_repeat=True,
             seed=options.seed,
+            augmentation=augmentation,
             worker_count=options.num_replicas,
             worker_index=options.task,
             # Without a seed the order is another one anyway.
@@ -185,12 +188,13 @@ def _saved_config(description):
 def main(_):
     description = descriptions.load(FLAGS.dataset, FLAGS.dataset_dir)
     crop_size = cli.size_from_flag(FLAGS.train_crop_size)
+    augmentation = augmentation_flags.augmentation_from_flags()
     options = _training_options()
     model_options = common.model_options_from_flags(
         {common.OUTPUT_TYPE: description.num_classes}, crop_size=crop_size,
         atrous_rates=FLAGS.atrous_rates, output_stride=FLAGS.output_stride)
     config = _saved_config(description)
-    result = job.run(options, model_options, _dataset_maker(options, crop_size),
+    result = job.run(options, model_options, _dataset_maker(options, crop_size, augmentation),
                      on_start=lambda: run_config.save(FLAGS.train_logdir, config))
     return cli.INTERRUPTED if result.signal == signal.SIGINT else 0
 

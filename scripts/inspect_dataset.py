@@ -7,7 +7,8 @@ crop for evaluation, balancing label weights) and writes to --output_dir
 
     report.json            the report as numbers
     <split>_pictures.png   images and their labels over them, with a legend
-    <split>_training.png   the same as training sees it, after scaling, cropping and flipping
+    <split>_training.png   the same as training sees it, after scaling, cropping, flipping and
+                           what augmentation is asked for
 
 for the split(s) asked for. The second sheet takes the flags of training: give those you train with.
 """
@@ -17,6 +18,7 @@ import os
 
 from absl import flags
 
+from deeplab import augmentation_flags
 from deeplab import cli
 from deeplab import common  # noqa: F401  (defines the shared flags)
 from deeplab import errors
@@ -51,6 +53,7 @@ def define_flags():
     flags.DEFINE_float('max_scale_factor', 2.0, 'Largest random scale of an image.')
     flags.DEFINE_float('scale_factor_step_size', 0.25,
                        'Distance of the scales; 0 draws from the whole range.')
+    augmentation_flags.define_augmentation_flags()
     flags.mark_flag_as_required('dataset_dir')
 
 
@@ -67,7 +70,8 @@ def _training_dataset(split, shards):
         resize_factor=FLAGS.resize_factor, min_scale_factor=FLAGS.min_scale_factor,
         max_scale_factor=FLAGS.max_scale_factor,
         scale_factor_step_size=FLAGS.scale_factor_step_size, model_variant=FLAGS.model_variant,
-        is_training=True, should_shuffle=True, should_repeat=True, seed=FLAGS.seed)
+        is_training=True, should_shuffle=True, should_repeat=True, seed=FLAGS.seed,
+        augmentation=augmentation_flags.augmentation_from_flags())
 
 
 def _legend(description, statistics, palette):

@@ -43,7 +43,7 @@ def can_be_used(options: input_preprocess.Options) -> bool:
 
 
 def training_crop(encoded, size, label, options: input_preprocess.Options,
-                  draws: input_preprocess.Draws):
+                  draws: input_preprocess.Draws, amounts=None):
     """Makes the crop `input_preprocess.preprocess` would make of the decoded picture.
 
     Args:
@@ -52,6 +52,7 @@ def training_crop(encoded, size, label, options: input_preprocess.Options,
         label: uint8 `[height, width, 1]`.
         options: `Options`; `can_be_used(options)` must hold.
         draws: `Draws`.
+        amounts: `augmentation.Amounts`, or None.
 
     Returns:
         (float32 `[crop_height, crop_width, 3]`, int32 `[crop_height, crop_width, 1]`).
@@ -68,7 +69,7 @@ def training_crop(encoded, size, label, options: input_preprocess.Options,
     else:
         image = image[:tf.size(rows.low), :tf.size(columns.low)]
     label = tf.gather(tf.gather(label, rows.nearest), columns.nearest, axis=1)
-    return input_preprocess.pad_and_flip(image, label, options, draws)
+    return input_preprocess.pad_and_flip(image, label, options, draws, amounts)
 
 
 def _sampling(size, new_size, draw, crop):

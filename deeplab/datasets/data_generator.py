@@ -9,6 +9,7 @@ from deeplab import compat
 from deeplab import errors
 from deeplab import input_preprocess
 from deeplab import names
+from deeplab.core import augmentation as augmenting
 from deeplab.datasets import crop_decode
 from deeplab.datasets import decode
 from deeplab.datasets import descriptions
@@ -48,7 +49,7 @@ class Dataset(object):
                  min_scale_factor=1., max_scale_factor=1., scale_factor_step_size=0,
                  model_variant=None, num_readers=1, is_training=False, should_shuffle=False,
                  should_repeat=False, seed=None, shuffle_buffer=None, worker_count=1,
-                 worker_index=0, start=0, output_stride=16):
+                 worker_index=0, start=0, output_stride=16, augmentation=None):
         """Finds the records and checks that they can be used as asked.
 
         Args:
@@ -70,6 +71,8 @@ class Dataset(object):
             worker_count, worker_index: this worker's share of the records.
             start: number of records this worker has used before, to go on from there.
             output_stride: of the network, for the crop derived or advised.
+            augmentation: `deeplab.core.augmentation.Options` of what else happens to training
+                crops; None is nothing.
 
         Raises:
             UserError: unknown data set or split, no shards, damaged shards, no labels to train on,
@@ -94,6 +97,8 @@ class Dataset(object):
         self.num_of_classes = self.description.num_classes
         self.ignore_label = self.description.ignore_label
         self.seed = _seed_or_graph_seed(seed)
+        self.augmentation = augmentation or augmenting.Options()
+        self.augmentation.check()
 
         self.shards = self.description.shards(split_name, dataset_dir)
         self.num_samples = records.check_shards(self.shards)
@@ -134,10 +139,22 @@ class Dataset(object):
                 self.batch_size))
         if self.is_training and not self.has_labels:
             self.require_labels()
+        self._warn_of_classes_never_seen()
         described = self.description.splits_to_sizes.get(self.split_name)
         if described is not None and described != self.num_samples:
             logging.warning('%s: split %s should have %d pictures and has %d records.',
                             self.dataset_name, self.split_name, described, self.num_samples)
+
+    def _warn_of_classes_never_seen(self):
+        """Says which classes this split cannot teach, where a converter has counted them."""
+        report = self.description.report.get('splits', {}).get(self.split_name, {})
+        never_seen = report.get('classes_never_seen') if self.is_training else None
+        if never_seen:
+            logging.warning(
+                '%s: split %s has no pixel of class %s; training cannot teach what is never '
+                'seen.', self.dataset_name, self.split_name, ', '.join(
+                    '{} ({})'.format(label, self.description.class_name(label))
+                    for label in never_seen))
 
     def require_labels(self):
         """Raises UserError when the split has no labels."""
@@ -189,17 +206,19 @@ class Dataset(object):
             [len(input_preprocess.Draws._fields)], seed=tf.stack([
                 tf.constant(self._order.seed + self._order.worker_index, tf.int64), number]))
         draws = input_preprocess.draws_of(uniform)
+        amounts = self._amounts(number)
         options = self._options(self.crop_size)
         if crop_decode.can_be_used(options):
             size = crop_decode.image_size(parsed.image)
             original = None
             image, label = crop_decode.training_crop(
-                parsed.image, size, self._checked_label(parsed, size), options, draws)
+                parsed.image, size, self._checked_label(parsed, size), options, draws, amounts)
         else:
             whole = decode.decode_image(parsed.image)
             size = tf.shape(whole)[:2]
             label = self._checked_label(parsed, size) if self.has_labels else None
-            original, image, label = input_preprocess.preprocess(whole, label, options, draws)
+            original, image, label = input_preprocess.preprocess(
+                whole, label, options, draws, amounts)
         sample = {
             names.IMAGE: image,
             names.IMAGE_NAME: parsed.name,
@@ -211,6 +230,14 @@ class Dataset(object):
         if not self.is_training:
             sample[names.ORIGINAL_IMAGE] = tf.cast(original, tf.uint8)
         return sample
+
+    def _amounts(self, number):
+        """What augmentation does to a numbered record; None where it is off."""
+        if not (self.is_training and self.augmentation.acts):
+            return None
+        # Negative, so that it shares no random number with the crop.
+        return augmenting.draw(self.augmentation, tf.stack([
+            tf.constant(self._order.seed + self._order.worker_index, tf.int64), -1 - number]))
 
     def _checked_label(self, parsed, image_size):
         label = decode.decode_label(parsed)
