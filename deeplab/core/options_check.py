@@ -99,6 +99,14 @@ def _check_logits(options):
             'logits layer for each of --atrous_rates.'.format(options.logits_kernel_size))
 
 
+def _check_label_weights(options):
+    weights = options.label_weights
+    classes = set(options.outputs_to_num_classes.values())
+    if isinstance(weights, list) and classes != {len(weights)}:
+        raise errors.UserError('--label_weights={}: {} classes need as many weights, got {}.'.format(
+            _comma(weights), _comma(sorted(classes)), len(weights)))
+
+
 def _check_crop(options):
     warnings = []
     stride = options.output_stride
@@ -131,4 +139,5 @@ def check(options, allow_unusual_atrous_rates=False):
     _check_decoder(options, record)
     _check_cell(options)
     _check_logits(options)
+    _check_label_weights(options)
     return _check_multi_grid(options, record) + _check_crop(options)

@@ -25,6 +25,12 @@ def _options(**changes):
     (dict(decoder_output_is_logits=True), ['--decoder_output_stride']),
     (dict(decoder_output_stride=[4], decoder_output_is_logits=True), ['--decoder_filters', '21']),
     (dict(logits_kernel_size=3), ['--logits_kernel_size=3']),
+    (dict(label_weights=[1.0, 2.0]), ['--label_weights=1.0,2.0', '21 classes', 'got 2']),
+    (dict(multi_grid=[1, 2], model_variant='resnet_v1_50'), ['needs 3 rates', 'got 2']),
+    (dict(output_stride=64, model_variant='xception_65'), ['--output_stride=64', '2,4,8,16,32']),
+    (dict(decoder_output_stride=[4], model_variant='mobilenet_edgetpu'), ['leave the flag out']),
+    (dict(dense_prediction_cell_config=[{'op': 'conv', 'kernel': 3, 'rate': [1, 1], 'input': 0}]),
+     ['input']),
 ])
 def test_unfit_options_are_refused(changes, parts):
     with pytest.raises(errors.UserError) as caught:
