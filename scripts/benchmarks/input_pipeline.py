@@ -8,6 +8,8 @@ records and decodes and scales only what a crop shows. Both run one after the ot
 crop 321, scales 0.5 to 2.0 and 2 readers unless flags say otherwise, and give crops of the same
 kind (the same pixels for the same draws, which the tests show).
 
+Augmentation flags act on the program's pipeline only and show what they cost.
+
 Images a second depend on what else the machine does, so CPU time an image is printed as well.
 """
 import collections

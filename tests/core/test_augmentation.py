@@ -90,7 +90,8 @@ def test_blur(height, width):
 def test_noise():
     image = np.full((64, 64, 3), 127.0, np.float32)
     first, again, other = run([augmentation.add_noise(
-        tf.constant(image), 0.01, tf.constant(seed, tf.int64)) for seed in ([1, 2], [1, 2], [1, 3])])
+        tf.constant(image), 0.01, tf.constant(seed, tf.int64))
+                               for seed in ([1, 2], [1, 2], [1, 3])])
     np.testing.assert_array_equal(first, again)
     assert np.mean(first == other) < 0.01
     assert abs((first - image).std() - 2.55) < 0.1 and abs((first - image).mean()) < 0.1
