@@ -19,7 +19,7 @@ def load_rows() -> list:
 
     Keys: name, archive (URL), dataset, pretrained_on, file_size_mb, frozen_graph (whether the
     archive holds one), flags (dict), input_size ([height, width]), evaluations and, where there are
-    any, published_counts: what their multiply_adds_billion counts. An evaluation is a dict with
+    any, published_counts: what their multiply_adds_billion seems to count. An evaluation is a dict with
     output_stride, scales, flip, split, miou_percent, multiply_adds_billion (None: not published),
     perhaps atrous_rates and pixel_accuracy_percent.
     """

@@ -29,7 +29,7 @@ def _per_class_counts(labels, num_classes):
     That is the matrix behind mean IoU, and true positives, false positives and false negatives of
     every class on its own, all weighted by whether a pixel is to be ignored. The true labels come
     from an input pipeline, so that their number is not known in the graph: what depends on them
-    alone has no count. So it was where the figures of MobileNetV3 were printed.
+    alone has no count. Counted so, the figures published for MobileNetV3 come out.
 
     Returns:
         List of tensors that update these.
