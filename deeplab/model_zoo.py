@@ -18,10 +18,11 @@ def load_rows() -> list:
     """Returns the rows, each a dict.
 
     Keys: name, archive (URL), dataset, pretrained_on, file_size_mb, frozen_graph (whether the
-    archive holds one), flags (dict), input_size ([height, width]), evaluations and, where there are
-    any, published_counts: what their multiply_adds_billion seems to count. An evaluation is a dict with
-    output_stride, scales, flip, split, miou_percent, multiply_adds_billion (None: not published),
-    perhaps atrous_rates and pixel_accuracy_percent.
+    archive holds one), flags (dict), input_size ([height, width]), evaluations and, where there
+    are any, published_counts: what their multiply_adds_billion seems to count. An evaluation is a
+    dict with output_stride, scales, flip, split, miou_percent, multiply_adds_billion (None: not
+    published), perhaps atrous_rates and pixel_accuracy_percent. A row without evaluations has
+    num_classes, of the classifier.
     """
     with open(os.path.join(_FOLDER, 'model_zoo.json')) as handle:
         return json.load(handle)['rows']
