@@ -45,7 +45,8 @@ def _tensorflow(before_38, since_38):
 
 _SECTIONS = _requirements()
 _COMMANDS = {'train': 'train', 'eval': 'eval', 'vis': 'vis', 'predict': 'predict',
-             'export': 'export_model'}
+             'export': 'export_model', 'model-stats': 'model_stats',
+             'eval-coco': 'evaluation.eval_coco_format'}
 
 setuptools.setup(
     name='deeplab-tf1',

@@ -89,10 +89,9 @@ _RECORDS = (
     backbone.Backbone(
         'nas_pnasnet', nas_network.pnasnet, families.NAS, 'pnasnet', output_strides=(8, 16, 32),
         decoder_end_points={4: 'Stem', 8: 'Cell_3', 16: 'Cell_7'}),
-    # Its features lie at stride 8 whatever is asked for.
+    # Its features lie at stride 8 whatever is asked for, and the heads have to know.
     backbone.Backbone(
-        'nas_hnasnet', nas_network.hnasnet, families.NAS, 'hnasnet',
-        output_strides=_MOBILENET_STRIDES,
+        'nas_hnasnet', nas_network.hnasnet, families.NAS, 'hnasnet', output_strides=(8,),
         decoder_end_points={4: 'Cell_2', 8: 'Cell_5', 16: 'Cell_7'}),
 )
 _REGISTRY = {record.name: record for record in _RECORDS}
