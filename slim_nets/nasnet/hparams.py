@@ -1,6 +1,6 @@
 """A named set of hyperparameters with fixed names and types.
 
-Stands in for TensorFlow 1.x's `tf.contrib.training.HParams`, which 2.x no longer has.
+Stands in for the hyper-parameter class of TensorFlow 1.x's contrib, which 2.x no longer has.
 """
 import difflib
 import json
