@@ -44,6 +44,19 @@ def _size_of(images, model_options):
     return [shape[1], shape[2]]
 
 
+def _of_known_size(images, model_options):
+    """Tells the graph the images' size where the crop says it.
+
+    A smaller or larger image would be an error later on. Without the size, TensorFlow 2.21 on a
+    CPU ends the whole process at a small convolution of unknown input size.
+    """
+    crop_size = model_options.crop_size
+    if images.shape[1:3].is_fully_defined() or crop_size is None or any(
+            tf.is_tensor(side) for side in crop_size):
+        return images
+    return tf.ensure_shape(images, [None] + list(crop_size) + [None])
+
+
 def _resize_like(values, images):
     return utils.resize_bilinear(values, tf.shape(images)[1:3], values.dtype)
 
@@ -225,6 +238,7 @@ def multi_scale_logits(images, model_options, image_pyramid, weight_decay=0.0001
         and so on; each [batch, logits height, logits width, classes], all of one size.
     """
     scales = list(image_pyramid or [1.0])
+    images = _of_known_size(images, model_options)
     stride = min(model_options.decoder_output_stride or [model_options.output_stride])
     size = [utils.scale_dimension(side, max(1.0, max(scales)) / stride)
             for side in _size_of(images, model_options)]

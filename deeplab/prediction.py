@@ -134,6 +134,10 @@ def build_image_prediction(image, model_options, resize_range=NO_RESIZE, eval_sc
     resized = _resized(tf.squeeze(image, 0), resize_range)
     height, width = tf.unstack(tf.shape(resized)[:2])
     batch = tf.expand_dims(_padded(resized, model_options), 0)
+    if model_options.crop_size is not None:
+        # Unlike a static shape this stays in an exported graph, which needs it; see
+        # `model.multi_scale_logits`.
+        batch = tf.ensure_shape(batch, [1] + list(model_options.crop_size) + [3])
     raw = build_prediction(batch, model_options, eval_scales, add_flipped_images, image_pyramid)
     whole = Prediction(*(values[:, :height, :width] for values in raw))
     if _resizes(resize_range):

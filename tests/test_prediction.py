@@ -7,6 +7,7 @@ import tensorflow.compat.v1 as tf
 
 from deeplab import errors
 from deeplab import model
+from deeplab import names
 from deeplab import prediction
 from deeplab.core import feature_extractor
 from deeplab.core import preprocess_utils
@@ -138,3 +139,16 @@ def test_tags_are_those_of_the_summaries():
 def test_impossible_requests(arguments, message):
     with pytest.raises(errors.UserError, match=message):
         prediction.check_scales(*arguments)
+
+
+def test_an_exported_graph_keeps_the_size_of_the_crop():
+    options = names.ModelOptions({names.OUTPUT_TYPE: 2}, crop_size=[33, 49], output_stride=16,
+                                 depth_multiplier=0.25, aspp_convs_filters=16)
+    prediction.build_image_prediction(
+        tf.placeholder(tf.uint8, [1, None, None, 3], name='image'), options)
+    graph_def = tf.get_default_graph().as_graph_def()
+    with tf.Graph().as_default() as graph:
+        tf.import_graph_def(graph_def, name='')
+        first = [operation for operation in graph.get_operations()
+                 if operation.type == 'Conv2D'][0]
+        assert first.inputs[0].shape.as_list()[1:3] == [33, 49]
