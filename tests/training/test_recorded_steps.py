@@ -20,10 +20,9 @@ from tests.training import recorded
 _SIZE = 129
 # How many times the recorded noise floor a difference may be.
 _LOOSE = 5 if compat.IS_TF1 else 10
-# The same where batch norm trains: the floor is one draw of a strongly amplified rounding.
-_LOOSE_TRAINED = 5 if compat.IS_TF1 else 30
-# Not aspp0: a beta before another batch norm has a gradient near nothing.
-_LAST_LAYERS = ('logits/', 'concat_projection/')
+# Layers whose gradients hold still where batch norm trains; on 2.x, whose kernels round otherwise,
+# the logits alone.
+_LAST_LAYERS = ('logits/', 'concat_projection/') if compat.IS_TF1 else ('logits/',)
 
 # graph, options that differ from the graph's recorded flags, cases that one graph serves
 _BUILDS = [
@@ -124,10 +123,9 @@ def _check_gradients(after_first_step, reference, multipliers, trains_batch_norm
     steady = noise <= (1e-3 if trains_batch_norm else 1) * arrays['grad_l2']
     if trains_batch_norm:
         steady &= np.array([name.startswith(_LAST_LAYERS) for name in names])
-    assert steady.sum() >= (4 if trains_batch_norm else len(names))
+    assert steady.sum() >= (2 if trains_batch_norm else len(names))
     error = np.abs(_norms(gradients, names) - arrays['mgrad_l2'])
-    loose = _LOOSE_TRAINED if trains_batch_norm else _LOOSE
-    limit = (loose * noise + 2e-4 * arrays['grad_l2'] + 1e-7) * multipliers
+    limit = (_LOOSE * noise + 2e-4 * arrays['grad_l2'] + 1e-7) * multipliers
     assert np.all(error[steady] <= limit[steady]), [
         (names[i], error[i], limit[i]) for i in np.where(steady & (error > limit))[0]]
     for index in np.where(steady)[0]:
