@@ -13,6 +13,7 @@ from absl import logging
 import deeplab
 from deeplab import compat
 from deeplab import errors
+from deeplab.utils import image_files
 
 FLAGS = flags.FLAGS
 FILE_NAME = 'train_config.json'
@@ -55,11 +56,7 @@ def describe(flag_names, data) -> dict:
 def save(directory: str, config: dict) -> str:
     """Writes a configuration into a folder, all or nothing; returns the file's path."""
     path = os.path.join(directory, FILE_NAME)
-    temporary = path + '.tmp'
-    with open(temporary, 'w') as handle:
-        json.dump(config, handle, indent=2, sort_keys=True)
-        handle.write('\n')
-    os.replace(temporary, path)
+    image_files.write_text(path, json.dumps(config, indent=2, sort_keys=True) + '\n')
     return path
 
 

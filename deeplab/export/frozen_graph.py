@@ -1,6 +1,5 @@
 """The inference graph with the published names, frozen into one file."""
 import os
-import tempfile
 
 import numpy as np
 import tensorflow.compat.v1 as tf
@@ -9,6 +8,7 @@ from deeplab import compat
 from deeplab import errors
 from deeplab import prediction
 from deeplab.utils import checkpoints
+from deeplab.utils import image_files
 
 INPUT_NAME = 'ImageTensor'
 OUTPUT_NAME = 'SemanticPredictions'
@@ -67,24 +67,16 @@ def freeze(session) -> tf.GraphDef:
 
 
 def write_whole(path: str, data: bytes):
-    """Writes a file under a temporary name and renames it.
+    """Writes a file as a whole or not at all, in a folder that need not be there yet.
 
     Raises:
         UserError: the folder cannot be written to.
     """
-    folder = os.path.dirname(os.path.abspath(path))
-    temporary = None
     try:
-        os.makedirs(folder, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=folder, delete=False) as handle:
-            temporary = handle.name
-            handle.write(data)
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
+        os.makedirs(os.path.dirname(os.path.abspath(path)), exist_ok=True)
     except OSError as error:
-        if temporary and os.path.exists(temporary):
-            os.remove(temporary)
         raise errors.UserError('{} cannot be written: {}.'.format(path, error.strerror or error))
+    image_files.write_bytes(path, data)
 
 
 class FrozenGraph:
