@@ -49,7 +49,6 @@ def images(size=33, batch=1):
 
 def run(fetches, feed=None):
     """Evaluates `fetches` with freshly initialised variables."""
-    tf.set_random_seed(11)
     with tf.Session() as session:
         session.run(tf.global_variables_initializer())
         return session.run(fetches, feed)
