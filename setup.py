@@ -65,6 +65,8 @@ setuptools.setup(
         'gpu': _tensorflow('tensorflow-gpu', 'tensorflow[and-cuda]'),
         'cpu': _tensorflow('tensorflow', 'tensorflow-cpu'),
         'test': _SECTIONS['test'],
+        'export': _SECTIONS['export'],
+        'demo': _SECTIONS['demo'],
     },
     entry_points={'console_scripts': [
         'deeplab-{} = deeplab.{}:entry'.format(command, module)

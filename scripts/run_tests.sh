@@ -16,7 +16,7 @@ skipped=()
 run_on() {
   local runtime=$1 venv=$2
   shift 2
-  PYTHON='' scripts/setup.sh --runtime="$runtime" --venv="$venv"
+  PYTHON='' scripts/setup.sh --runtime="$runtime" --venv="$venv" --extras=export,demo
   case $? in
     0) ;;
     3) [ "$runtime" = 1 ] && second_venv=.venv

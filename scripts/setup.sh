@@ -11,11 +11,12 @@ cd "$(dirname "$0")/.."
 
 usage() {
   cat <<'USAGE'
-usage: scripts/setup.sh [--venv=DIR] [--runtime=auto|1|2]
+usage: scripts/setup.sh [--venv=DIR] [--runtime=auto|1|2] [--extras=NAME,...]
 
   --venv=DIR      where to make the environment (default .venv)
   --runtime=...   1: TensorFlow 1.15 (needs Python 3.7 or 3.6); 2: TensorFlow 2.x;
                   auto (default): 1.15 where such a Python runs on this machine, else 2.x
+  --extras=...    sections of requirements.txt to add: export (ONNX), demo (the web page)
   PYTHON=...      the interpreter to use, instead of looking for one
 
 exit status: 0 done; 1 failed; 3 no interpreter for the runtime asked for
@@ -24,10 +25,12 @@ USAGE
 
 venv=.venv
 runtime=auto
+extras=
 for argument in "$@"; do
   case "$argument" in
     --venv=*) venv=${argument#*=} ;;
     --runtime=auto|--runtime=1|--runtime=2) runtime=${argument#*=} ;;
+    --extras=*) extras=${argument#*=} ;;
     -h|--help) usage; exit 0 ;;
     *) echo "error: unknown argument $argument" >&2; usage >&2; exit 2 ;;
   esac
@@ -98,7 +101,10 @@ esac
 echo "setup: $tensorflow on Python $version ($python): $reason"
 
 stamp="$venv/.requirements"
-wanted="$version $(cat requirements.txt setup.py | cksum)"
+# What was installed before stays: the extras add up. The stamp is version, checksum, extras.
+read -r _ _ _ installed < "$stamp" 2>/dev/null || installed=
+extras=$(tr ', ' '\n\n' <<< "$extras,${installed:-}" | sort -u | sed '/^$/d' | paste -sd,)
+wanted="$version $(cat requirements.txt setup.py | cksum) $extras"
 if [ -x "$venv/bin/python" ] && [ "$(cat "$stamp" 2>/dev/null)" = "$wanted" ]; then
   echo "setup: $venv is up to date"
   exit 0
@@ -114,13 +120,12 @@ if [ "$version" = 3.6 ]; then
   pip install --quiet pip==21.3.1
 fi
 echo "setup: installing (some minutes the first time)"
-pip install --quiet -r requirements.txt
+build=tf
 if [ "$tensorflow" = "TensorFlow 2.x" ] && command -v nvidia-smi >/dev/null 2>&1 && nvidia-smi >/dev/null 2>&1; then
   echo "setup: an NVIDIA GPU is there, adding CUDA's libraries"
-  pip install --quiet -e '.[gpu]'
-else
-  pip install --quiet --no-deps -e .
+  build=gpu
 fi
+pip install --quiet -e ".[$build,test${extras:+,$extras}]"
 "$venv/bin/python" - <<'CHECK'
 from deeplab import compat
 print('setup: ready, ' + compat.describe_runtime())
