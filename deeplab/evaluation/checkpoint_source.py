@@ -2,14 +2,13 @@
 import contextlib
 import os
 import shutil
-import tarfile
 import tempfile
 import time
-import zipfile
 
 from absl import logging
 
 from deeplab import errors
+from deeplab.utils import archives
 from deeplab.utils import checkpoints
 
 _POLL_SECONDS = 1.0
@@ -20,55 +19,30 @@ def unpacked(path: str, flag: str = 'checkpoint_dir'):
     """Gives `path` itself, or the folder of the checkpoint inside where it is an archive.
 
     Args:
-      path: folder, checkpoint prefix, or .tar, .tar.gz, .tgz or .zip file. Archives are unpacked
-        into a temporary folder, which is removed at the end.
+      path: folder, checkpoint prefix, or an archive (see `archives`), which is unpacked into a
+        temporary folder that is removed at the end.
       flag: name of the flag it came from, for messages.
 
     Raises:
       UserError: the archive cannot be read or holds no checkpoint.
     """
-    if not os.path.isfile(path) or not (tarfile.is_tarfile(path) or zipfile.is_zipfile(path)):
+    if not archives.is_archive(path):
         yield path
         return
     folder = tempfile.mkdtemp(prefix='deeplab-checkpoint-')
     try:
-        _unpack(path, folder, flag)
-        found = sorted(root for root, _, files in os.walk(folder)
+        title = '--{}={}'.format(flag, path)
+        content = os.path.join(folder, 'content')
+        archives.unpack(path, content, title=title)
+        found = sorted(root for root, _, files in os.walk(content)
                        if any(name.endswith('.index') for name in files))
         if not found:
-            raise errors.UserError('--{}={}: the archive holds no checkpoint (no *.index).'.format(
-                flag, path))
+            raise errors.UserError('{}: the archive holds no checkpoint (no *.index).'.format(
+                title))
         logging.info('Unpacked %s.', path)
         yield found[0]
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-
-
-def _unpack(path, folder, flag):
-    """Unpacks plain files only, by their own names: nothing can be written outside `folder`."""
-    try:
-        if tarfile.is_tarfile(path):
-            with tarfile.open(path) as archive:
-                for member in archive:
-                    if member.isfile():
-                        _copy(archive.extractfile(member), folder, member.name)
-        else:
-            with zipfile.ZipFile(path) as archive:
-                for name in archive.namelist():
-                    if not name.endswith('/'):
-                        _copy(archive.open(name), folder, name)
-    except (tarfile.TarError, zipfile.BadZipFile, EOFError, OSError) as error:
-        raise errors.UserError('--{}={}: the archive cannot be unpacked ({}).'.format(
-            flag, path, error))
-
-
-def _copy(source, folder, name):
-    # Only the last folder of a member's path matters, to keep two checkpoints apart.
-    parent = os.path.basename(os.path.dirname(name)) or '.'
-    target = os.path.join(folder, parent if parent != '..' else '.')
-    os.makedirs(target, exist_ok=True)
-    with source, open(os.path.join(target, os.path.basename(name)), 'wb') as stream:
-        shutil.copyfileobj(source, stream)
 
 
 def all_checkpoints(path: str, flag: str = 'checkpoint_dir') -> list:

@@ -8,6 +8,7 @@ import tensorflow.compat.v1 as tf
 
 from deeplab import errors
 from deeplab.evaluation import checkpoint_source
+from deeplab.utils import archives
 
 
 def save(folder, *steps):
@@ -109,8 +110,19 @@ def test_members_cannot_leave_the_folder(tmp_path):
     with zipfile.ZipFile(archive, 'w') as stream:
         for name in os.listdir(str(tmp_path / 'run')):
             stream.write(str(tmp_path / 'run' / name), '../../../' + name)
-    with checkpoint_source.unpacked(archive) as folder:
-        assert 'model.ckpt-5.index' in os.listdir(folder)
+    with pytest.raises(errors.UserError, match='--checkpoint_dir=.*leads out of the folder'):
+        with checkpoint_source.unpacked(archive):
+            pass
+
+
+def test_an_archive_cut_short_is_named(tmp_path):
+    save(tmp_path / 'run', 5)
+    archive = tmp_path / 'model.tar.gz'
+    archives.pack(str(tmp_path / 'run'), str(archive))
+    archive.write_bytes(archive.read_bytes()[:-200])
+    with pytest.raises(errors.UserError, match='model.tar.gz: .*only half downloaded'):
+        with checkpoint_source.unpacked(str(archive)):
+            pass
 
 
 def test_archives_without_checkpoint_and_other_paths(tmp_path):
