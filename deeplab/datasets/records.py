@@ -56,6 +56,11 @@ def shard_paths(folder: str, split: str, count: int) -> list:
     return [os.path.join(folder, shard_name(split, index, count)) for index in range(count)]
 
 
+def is_shard(name: str) -> bool:
+    """Whether a file is named like a shard of some split."""
+    return bool(_SHARD_NAME.match(name))
+
+
 def splits_found(folder: str) -> list:
     """Returns the names of the splits that have shards in `folder`, sorted."""
     if not folder or not tf.gfile.IsDirectory(folder):
