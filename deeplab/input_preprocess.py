@@ -149,7 +149,12 @@ def pad_and_flip(image, label, options: Options, draws: Draws, amounts=None):
         image, label = augmentation.augment_crop(
             image, label, height, width, amounts,
             feature_extractor.mean_pixel(options.model_variant), options.ignore_label)
-    return tuple(preprocess_utils.flip_where([image, label], draws.flip < _PROB_OF_FLIP))
+    return tuple(preprocess_utils.flip_where([image, label], is_flipped(draws)))
+
+
+def is_flipped(draws: Draws):
+    """Returns a scalar bool: whether a training crop is mirrored."""
+    return draws.flip < _PROB_OF_FLIP
 
 
 def _crop(pictures, options, draws):
@@ -165,13 +170,14 @@ def _crop(pictures, options, draws):
         tf.minimum(height, options.crop_height), tf.minimum(width, options.crop_width))
 
 
-def fit_to_crop(image, label, options: Options):
+def fit_to_crop(image, label, options: Options, pads_left=False):
     """Pads image and label to the crop at bottom and right, in their final dtypes.
 
     Args:
         image: `[height, width, 3]`, uint8 or float32.
         label: `[height, width, 1]`, integers, or None.
         options: `Options`.
+        pads_left: whether to pad at the left instead of the right; a bool or scalar bool tensor.
 
     Returns:
         (float32 `[crop_height, crop_width, 3]`, int32 `[crop_height, crop_width, 1]` or None).
@@ -183,13 +189,14 @@ def fit_to_crop(image, label, options: Options):
     crop = [options.crop_height, options.crop_width]
     target_height = _at_least(options.crop_height, height, 'height')
     target_width = _at_least(options.crop_width, width, 'width')
+    left = 0 if pads_left is False else tf.where(pads_left, target_width - width, 0)
     mean_pixel = feature_extractor.mean_pixel(options.model_variant)
     image = preprocess_utils.pad_to_bounding_box(
-        tf.cast(image, tf.float32), 0, 0, target_height, target_width, mean_pixel)
+        tf.cast(image, tf.float32), 0, left, target_height, target_width, mean_pixel)
     image.set_shape(crop + [3])
     if label is not None:
         label = preprocess_utils.pad_to_bounding_box(
-            tf.cast(label, tf.int32), 0, 0, target_height, target_width, options.ignore_label)
+            tf.cast(label, tf.int32), 0, left, target_height, target_width, options.ignore_label)
         label.set_shape(crop + [1])
     return image, label
 

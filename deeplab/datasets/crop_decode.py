@@ -63,13 +63,29 @@ def training_crop(encoded, size, label, options: input_preprocess.Options,
     rows, columns = [
         _sampling(size[axis], new_size[axis], draw, crop) for axis, draw, crop in (
             (0, draws.row, options.crop_height), (1, draws.column, options.crop_width))]
-    image = _decode_window(encoded, size, rows, columns)
+    if amounts is None:
+        # Mirrored while columns are picked anyway, and padded at the other side: no pass more.
+        is_flipped = input_preprocess.is_flipped(draws)
+        columns = _mirrored_where(columns, is_flipped)
+    window = _decode_window(encoded, size, rows, columns)
     if options.scales:
-        image = _resize(image, rows, columns)
+        image = _resize(window, rows, columns)
     else:
-        image = image[:tf.size(rows.low), :tf.size(columns.low)]
+        image = tf.gather(window[:tf.size(rows.low)], columns.low - columns.start, axis=1)
     label = tf.gather(tf.gather(label, rows.nearest), columns.nearest, axis=1)
+    if amounts is None:
+        return input_preprocess.fit_to_crop(image, label, options, pads_left=is_flipped)
     return input_preprocess.pad_and_flip(image, label, options, draws, amounts)
+
+
+def _mirrored_where(columns, is_flipped):
+    """Returns a `_Sampling` of the same columns from right to left where `is_flipped` holds."""
+    last = tf.size(columns.low) - 1
+    places = tf.range(last + 1)
+    places = tf.where(is_flipped, last - places, places)
+    picked = {name: tf.gather(getattr(columns, name), places)
+              for name in ('low', 'high', 'weight', 'nearest')}
+    return columns._replace(**picked)
 
 
 def _sampling(size, new_size, draw, crop):
@@ -117,9 +133,11 @@ def _resize(window, rows, columns):
     def between(before, after, weight):
         return before + (after - before) * weight
 
+    # Cast first: where a picture grows, the window has fewer values than its columns picked out.
+    window = tf.cast(window, tf.float32)
+
     def lines_at(places):
-        picked = tf.gather(window, places - columns.start, axis=1)
-        return tf.cast(tf.reshape(picked, [rows.count, -1]), tf.float32)
+        return tf.reshape(tf.gather(window, places - columns.start, axis=1), [rows.count, -1])
 
     weight_of_each_value = tf.reshape(tf.tile(columns.weight[:, tf.newaxis], [1, 3]), [-1])
     along = between(lines_at(columns.low), lines_at(columns.high), weight_of_each_value)

@@ -176,8 +176,7 @@ class Dataset(object):
         batches = self._batch(batches).prefetch(tf.data.experimental.AUTOTUNE)
         # Without a seed nothing is repeatable, so pictures may overtake each other.
         repeatable = self.seed is not None or not self.should_shuffle
-        return batches.with_options(
-            compat.set_deterministic(tf.data.Options(), repeatable))
+        return batches.with_options(compat.pipeline_options(repeatable))
 
     def get_one_shot_iterator(self):
         """Returns an iterator whose `get_next()` is a dict of one batch:
