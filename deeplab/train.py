@@ -19,6 +19,7 @@ from absl import flags
 from deeplab import augmentation_flags
 from deeplab import cli
 from deeplab import common
+from deeplab import job_platform
 from deeplab import run_config
 from deeplab.datasets import data_generator
 from deeplab.datasets import descriptions
@@ -122,7 +123,8 @@ def define_flags():
     flags.DEFINE_string('dataset', 'pascal_voc_seg', 'Data set: a name, or the path of a JSON file '
                         'that describes it.')
     flags.DEFINE_string('train_split', 'train', 'Split to train on.')
-    flags.DEFINE_string('dataset_dir', None, "Folder of the data set's TFRecords.")
+    flags.DEFINE_string('dataset_dir', None, "Folder of the data set's TFRecords, or an "
+                        'archive of it.')
     cli.define_size('train_crop_size', ['513', '513'], 'Crop height,width; a multiple of the '
                     'output stride plus one is best.')
     flags.DEFINE_float('min_scale_factor', 0.5, 'Smallest random scale of an image.')
@@ -136,6 +138,8 @@ def define_flags():
                     '12,24,36 at 8; none for MobileNets.', item_type=int)
     flags.DEFINE_integer('output_stride', 16, 'Ratio of input to feature resolution.')
     flags.mark_flags_as_required(['train_logdir', 'dataset_dir'])
+    job_platform.input_is_default('dataset_dir', 'dataset')
+    job_platform.output_is_default('train_logdir')
 
 
 def _training_options():
@@ -186,6 +190,7 @@ def _saved_config(description):
 
 
 def main(_):
+    FLAGS.dataset_dir = job_platform.folder_of('dataset_dir', job_platform.RECORDS)
     description = descriptions.load(FLAGS.dataset, FLAGS.dataset_dir)
     crop_size = cli.size_from_flag(FLAGS.train_crop_size)
     augmentation = augmentation_flags.augmentation_from_flags()
