@@ -4,6 +4,8 @@ From the archive as it is downloaded, which need not be unpacked:
 
     python datasets/build_ade20k_data.py --archive=ADEChallengeData2016.zip --output_dir=tfrecord
 
+(a .tar.gz does as well, and is unpacked first)
+
 or from folders:
 
     python datasets/build_ade20k_data.py \
@@ -20,9 +22,11 @@ from absl import flags
 
 from deeplab import cli
 from deeplab import errors
+from deeplab import job_platform
 from deeplab.datasets import conversion_files
 from deeplab.datasets import conversion_pairs
 from deeplab.datasets import descriptions
+from deeplab.utils import archives
 
 import recipe_flags
 
@@ -45,29 +49,41 @@ def define_flags():
     flags.DEFINE_string('output_dir', './ADE20K/tfrecord', 'Folder for the TFRecords.')
     recipe_flags.define_format_flags()
     recipe_flags.define_conversion_flags(num_shards=4)
+    job_platform.input_is_default('archive', 'ade20k')
+    job_platform.output_is_default('output_dir', 'tfrecord')
 
 
 def _flag_names(split):
     return [split + '_image_folder', split + '_image_label_folder']
 
 
-def _check_one_source():
+def _archive():
+    """Returns the archive to convert; None where it is folders."""
     given = [name for split in _SPLITS for name in _flag_names(split) if cli.given(name)]
-    if FLAGS.archive and given:
+    if given and cli.given('archive'):
         raise errors.UserError('--archive and --{} exclude each other.'.format(given[0]))
+    return None if given or not FLAGS.archive else job_platform.archive_of('archive')
 
 
-def _folders(split):
+def _root(archive):
+    """Returns the folder of images and annotations: inside a zip archive, or unpacked."""
+    first = 'images/' + _SPLITS['train']
+    if archives.is_archive(archive) and not archive.lower().endswith('.zip'):
+        holds_images = job_platform.Content('folder ' + first, lambda names: 'images' in names)
+        return job_platform.unpacked(archive, 'archive', holds_images)
+    return conversion_files.find_folder(archive, first, '--archive')
+
+
+def _folders(split, root):
     """Returns (flag, folder) of the images and of the labels of a split."""
-    if not FLAGS.archive:
+    if root is None:
         return [('--' + name, FLAGS[name].value) for name in _flag_names(split)]
-    root = conversion_files.find_folder(FLAGS.archive, 'images/' + _SPLITS[split], '--archive')
     return [('--archive', '/'.join([root, kind, _SPLITS[split]]))
             for kind in ('images', 'annotations')]
 
 
-def _pairs(split):
-    (image_flag, image_folder), (label_flag, label_folder) = _folders(split)
+def _pairs(split, root):
+    (image_flag, image_folder), (label_flag, label_folder) = _folders(split, root)
     images = conversion_pairs.find_pictures(
         image_folder, image_flag, preferred=recipe_flags.preferred_extension())
     labels = conversion_pairs.find_pictures(label_folder, label_flag, ('.png',))
@@ -75,8 +91,10 @@ def _pairs(split):
 
 
 def main(_):
-    _check_one_source()
-    recipe_flags.convert(descriptions.load('ade20k'), {split: _pairs(split) for split in _SPLITS})
+    archive = _archive()
+    root = _root(archive) if archive else None
+    recipe_flags.convert(descriptions.load('ade20k'),
+                         {split: _pairs(split, root) for split in _SPLITS})
 
 
 def entry():

@@ -10,6 +10,7 @@ from absl import flags
 
 from deeplab import cli
 from deeplab import common
+from deeplab import job_platform
 from deeplab import prediction
 from deeplab import run_config
 from deeplab.export import frozen_graph
@@ -22,7 +23,8 @@ _RESIZE_FLAGS = ('min_resize_value', 'max_resize_value', 'resize_factor')
 def define_flags():
     """Defines the flags of this command."""
     flags.DEFINE_string('checkpoint_path', None,
-                        'Checkpoint to export: its prefix, or a folder for the newest in it.')
+                        'Checkpoint to export: its prefix, a folder for the newest in it, or an '
+                        'archive of one.')
     flags.DEFINE_string('export_path', None, 'Frozen graph file to write.')
     flags.DEFINE_integer('num_classes', 21, 'Number of classes.')
     cli.define_list('crop_size', [513, 513], 'Crop height and width: the largest picture the graph '
@@ -37,10 +39,13 @@ def define_flags():
     flags.DEFINE_bool('save_inference_graph', False,
                       'Also write the graph as text, inference_graph.pbtxt.')
     flags.mark_flags_as_required(['checkpoint_path', 'export_path'])
+    job_platform.input_is_default('checkpoint_path', 'checkpoints')
+    job_platform.output_is_default('export_path', 'frozen_inference_graph.pb')
 
 
 def main(_):
-    checkpoint = checkpoints.find_checkpoint(FLAGS.checkpoint_path, flag='checkpoint_path')
+    checkpoint = checkpoints.find_checkpoint(
+        job_platform.folder_of('checkpoint_path', job_platform.CHECKPOINTS), flag='checkpoint_path')
     config = run_config.follow(checkpoint, also=_RESIZE_FLAGS)
     num_classes = FLAGS.num_classes
     if config and not cli.given('num_classes'):

@@ -30,7 +30,8 @@ FLAGS = flags.FLAGS
 INPUTS_VARIABLE = 'VH_INPUTS_DIR'
 OUTPUTS_VARIABLE = 'VH_OUTPUTS_DIR'
 
-# What a folder is searched for. title: in messages; is_in: function of the names in a folder.
+# What a folder is searched for. title: in messages; is_in: function of the names of what is
+# directly in a folder.
 Content = collections.namedtuple('Content', ['title', 'is_in'])
 RECORDS = Content('records (<split>-00000-of-00004.tfrecord)',
                   lambda names: any(records.is_shard(name) for name in names))
@@ -48,7 +49,7 @@ def input_is_default(flag_name: str, input_name: str) -> None:
     inputs = os.environ.get(INPUTS_VARIABLE)
     if inputs:
         named = os.path.join(inputs, input_name)
-        flags.set_default(FLAGS[flag_name], named if os.path.isdir(named) else inputs)
+        FLAGS.set_default(flag_name, named if os.path.isdir(named) else inputs)
 
 
 def output_is_default(flag_name: str, *names: str) -> None:
@@ -60,7 +61,7 @@ def output_is_default(flag_name: str, *names: str) -> None:
     """
     outputs = os.environ.get(OUTPUTS_VARIABLE)
     if outputs:
-        flags.set_default(FLAGS[flag_name], os.path.join(outputs, *names))
+        FLAGS.set_default(flag_name, os.path.join(outputs, *names))
 
 
 def output_path(path: str) -> str:
@@ -139,7 +140,7 @@ def _is_from_platform(flag_name):
 def _folder_with(folder, content):
     """Returns the topmost folder that holds `content`, or None."""
     for parent, folders, names in _by_depth(folder):
-        if content.is_in(names):
+        if content.is_in(folders + names):
             return parent
     return None
 

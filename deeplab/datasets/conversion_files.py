@@ -28,10 +28,16 @@ def _split_archive(path):
 def _open_archive(archive, unused_process):
     # The process is part of the key: forked workers must not share one file position.
     try:
-        return zipfile.ZipFile(archive)
+        opened = zipfile.ZipFile(archive)
     except _UNREADABLE as error:
         raise errors.UserError('{}: not a readable zip archive ({}). Copy or download it again.'
                                .format(archive, error))
+    for name in opened.namelist():
+        parts = name.replace('\\', '/').split('/')
+        if '..' in parts or not parts[0] or ':' in parts[0]:
+            raise errors.UserError('{}: the archive holds {!r}, which leads out of a folder. Get '
+                                   'it from a source you trust.'.format(archive, name))
+    return opened
 
 
 def _archive(archive):
