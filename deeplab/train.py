@@ -12,6 +12,7 @@ SIGTERM save first. Fine-tuning on another data set, with few images a batch:
         --last_layers_contain_logits_only --fine_tune_batch_norm=false --train_batch_size=4 \
         --train_crop_size=321,321 --base_learning_rate=0.001 --training_number_of_steps=500
 """
+import os
 import signal
 
 from absl import flags
@@ -21,8 +22,11 @@ from deeplab import cli
 from deeplab import common
 from deeplab import job_platform
 from deeplab import run_config
+from deeplab import train_evaluation
 from deeplab.datasets import data_generator
 from deeplab.datasets import descriptions
+from deeplab.training import cluster
+from deeplab.training import cluster_config
 from deeplab.training import job
 from deeplab.training import options as training_options
 from deeplab.utils import learning_rates
@@ -131,7 +135,11 @@ def define_flags():
     flags.DEFINE_float('max_scale_factor', 2.0, 'Largest random scale of an image.')
     flags.DEFINE_float('scale_factor_step_size', 0.25,
                        'Distance of the scales; 0 draws from the whole range.')
+    flags.DEFINE_integer('num_readers', 4, 'Shards read in turns.', lower_bound=1)
+    flags.DEFINE_integer('shuffle_buffer_size', 0, 'Records to shuffle among, still encoded; 0 is '
+                         'all of them, or as many as fit into 256 MiB.', lower_bound=0)
     augmentation_flags.define_augmentation_flags()
+    train_evaluation.define_flags()
 
     # Network, beside what is common to all commands.
     cli.define_list('atrous_rates', None, 'Atrous rates of ASPP: 6,12,18 at output stride 16, '
@@ -164,10 +172,11 @@ def _dataset_maker(options, crop_size, augmentation):
             max_scale_factor=FLAGS.max_scale_factor,
             scale_factor_step_size=FLAGS.scale_factor_step_size,
             model_variant=FLAGS.model_variant,
-            num_readers=4,
+            num_readers=FLAGS.num_readers,
             is_training=True,
             should_shuffle=True,
             should_repeat=True,
+            shuffle_buffer=FLAGS.shuffle_buffer_size,
             seed=options.seed,
             augmentation=augmentation,
             worker_count=options.num_replicas,
@@ -189,19 +198,42 @@ def _saved_config(description):
         'colormap': description.colormap})
 
 
+def _cluster():
+    """The cluster that TF_CONFIG describes, or None."""
+    places = ('master', 'task', 'num_replicas', 'num_ps_tasks')
+    return cluster_config.from_environment(
+        os.environ.get('TF_CONFIG'),
+        {name: getattr(FLAGS, name) for name in places if cli.given(name)})
+
+
+def _status(ending_signal):
+    return cli.INTERRUPTED if ending_signal == signal.SIGINT else 0
+
+
 def main(_):
+    members = _cluster()
+    if members and members.is_ps:
+        options = members.applied_to(_training_options())
+        training_options.validate(options)
+        return _status(cluster.serve(members, options))
     FLAGS.dataset_dir = job_platform.folder_of('dataset_dir', job_platform.RECORDS)
     description = descriptions.load(FLAGS.dataset, FLAGS.dataset_dir)
     crop_size = cli.size_from_flag(FLAGS.train_crop_size)
     augmentation = augmentation_flags.augmentation_from_flags()
     options = _training_options()
+    if members:
+        options = members.applied_to(options)
     model_options = common.model_options_from_flags(
         {common.OUTPUT_TYPE: description.num_classes}, crop_size=crop_size,
         atrous_rates=FLAGS.atrous_rates, output_stride=FLAGS.output_stride)
     config = _saved_config(description)
+    training_options.validate(options)
     result = job.run(options, model_options, _dataset_maker(options, crop_size, augmentation),
-                     on_start=lambda: run_config.save(FLAGS.train_logdir, config))
-    return cli.INTERRUPTED if result.signal == signal.SIGINT else 0
+                     on_start=lambda: run_config.save(FLAGS.train_logdir, config),
+                     evaluation=(train_evaluation.keeper(options, model_options)
+                                 if options.task == 0 else None),
+                     members=members)
+    return _status(result.signal)
 
 
 def entry():

@@ -8,11 +8,14 @@ records and decodes and scales only what a crop shows. Both run one after the ot
 crop 321, scales 0.5 to 2.0 and 2 readers unless flags say otherwise, and give crops of the same
 kind (the same pixels for the same draws, which the tests show).
 
-Augmentation flags act on the program's pipeline only and show what they cost.
+Augmentation flags act on the program's pipeline only and show what they cost. --train_steps=N then
+trains a MobileNetV2 for N steps on each pipeline and prints the share of the time in which a step
+had nothing to do but wait for its batch.
 
 Images a second depend on what else the machine does, so CPU time an image is printed as well.
 """
 import collections
+import os
 import time
 
 from absl import flags
@@ -26,6 +29,8 @@ from deeplab.core import feature_extractor
 from deeplab.datasets import data_generator
 from deeplab.datasets import record_stream
 from deeplab.datasets import tfrecord_file
+from deeplab.training import graph as training_graph
+from deeplab.training import options as training_options
 
 FLAGS = flags.FLAGS
 
@@ -33,7 +38,8 @@ _VARIANT = 'mobilenet_v2'
 _SHUFFLED_CROPS = 100
 _MEBIBYTE = 2.0 ** 20
 
-_Result = collections.namedtuple('_Result', ['images', 'seconds', 'cpu_seconds'])
+# kept_bytes: what the process has grown by, measured; None where the system does not tell.
+_Result = collections.namedtuple('_Result', ['images', 'seconds', 'cpu_seconds', 'kept_bytes'])
 
 
 def define_flags():
@@ -51,6 +57,8 @@ def define_flags():
     flags.DEFINE_integer('warmup_batches', 30, 'Batches before the clock starts; enough to fill '
                          'the shuffle buffer.', lower_bound=1)
     flags.DEFINE_integer('batches', 100, 'Batches timed.', lower_bound=1)
+    flags.DEFINE_integer('train_steps', 0, 'Training steps on each pipeline; 0 is none.',
+                         lower_bound=0)
     augmentation_flags.define_augmentation_flags()
     flags.mark_flag_as_required('dataset_dir')
 
@@ -110,17 +118,76 @@ def transcription(dataset: data_generator.Dataset) -> tf.data.Dataset:
             .prefetch(dataset.batch_size))
 
 
+def _resident_bytes():
+    try:
+        with open('/proc/self/statm') as stream:
+            return int(stream.read().split()[1]) * os.sysconf('SC_PAGE_SIZE')
+    except (OSError, IOError):
+        return None
+
+
+def _session():
+    return tf.Session(config=tf.ConfigProto(device_count={'GPU': 0}))
+
+
 def time_batches(pipeline: tf.data.Dataset, warmup: int, batches: int, title: str) -> _Result:
     """Draws batches as fast as they come; the first `warmup` are not timed."""
     fetches = tf.data.make_one_shot_iterator(pipeline).get_next()
-    with tf.Session(config=tf.ConfigProto(device_count={'GPU': 0})) as session:
+    with _session() as session:
         images = 0
+        resident = _resident_bytes()
         for number in tqdm(range(warmup + batches), desc=title, unit='batch', disable=None):
             if number == warmup:
                 begin, cpu_begin = time.perf_counter(), time.process_time()
             size = len(session.run([fetches[names.IMAGE], fetches[names.LABEL]])[0])
             images += size if number >= warmup else 0
-        return _Result(images, time.perf_counter() - begin, time.process_time() - cpu_begin)
+        return _Result(images, time.perf_counter() - begin, time.process_time() - cpu_begin,
+                       resident and _resident_bytes() - resident)
+
+
+class _FedBatches(object):
+    """Stands for a data set whose batches are fed: the wait for them can then be timed alone."""
+
+    def __init__(self, dataset):
+        self.ignore_label = dataset.ignore_label
+        height, width = dataset.crop_size
+        self.batch = {
+            names.IMAGE: tf.placeholder(tf.float32, [dataset.batch_size, height, width, 3]),
+            names.LABEL: tf.placeholder(tf.int32, [dataset.batch_size, height, width, 1]),
+            names.IMAGE_NAME: tf.constant([''] * dataset.batch_size)}
+
+    def get_one_shot_iterator(self):
+        """Returns itself."""
+        return self
+
+    def get_next(self):
+        """Returns the placeholders of a batch."""
+        return self.batch
+
+
+def share_of_waiting(pipeline, dataset, steps: int, title: str) -> float:
+    """Trains `steps` steps and returns the share of the time spent waiting for batches."""
+    batch = tf.data.make_one_shot_iterator(pipeline).get_next()
+    batch = {name: batch[name] for name in (names.IMAGE, names.LABEL)}
+    fed = _FedBatches(dataset)
+    crop = list(dataset.crop_size)
+    tensors = training_graph.build(
+        training_options.TrainingOptions(train_batch_size=dataset.batch_size, clone_on_cpu=True,
+                                         fine_tune_batch_norm=False),
+        names.ModelOptions({names.OUTPUT_TYPE: dataset.num_of_classes}, crop_size=crop,
+                           model_variant=_VARIANT, output_stride=16), fed)
+    waited = trained = 0.0
+    with _session() as session:
+        session.run([tf.global_variables_initializer(), tf.local_variables_initializer()])
+        for number in tqdm(range(steps + 1), desc=title, unit='step', disable=None):
+            begin = time.perf_counter()
+            values = session.run(batch)
+            middle = time.perf_counter()
+            session.run(tensors.train_op, {fed.batch[name]: values[name] for name in values})
+            if number:  # The first step fills buffers and compiles.
+                waited += middle - begin
+                trained += time.perf_counter() - middle
+    return waited / (waited + trained)
 
 
 def shuffle_bytes(dataset: data_generator.Dataset) -> tuple:
@@ -143,26 +210,44 @@ def _make_dataset():
         augmentation=augmentation_flags.augmentation_from_flags())
 
 
-def main(_):
-    dataset = _make_dataset()
-    results = [time_batches(make(), FLAGS.warmup_batches, FLAGS.batches, title)
-               for title, make in (('transcription', lambda: transcription(dataset)),
-                                   ('this program', dataset.as_dataset))]
+def _print_table(dataset, results):
     memory = shuffle_bytes(dataset)
     kept = _SHUFFLED_CROPS, record_stream.default_shuffle_buffer(dataset.shards)
     print('TensorFlow {}, {} pictures of {}, batch {}, crop {} x {}'.format(
         tf.__version__, dataset.num_samples, dataset.dataset_name, dataset.batch_size,
         *dataset.crop_size))
-    for title, result, held, what, count in zip(
-            ('transcription', 'this program'), results, memory, ('crops', 'records'), kept):
-        print('  {:13}  {:8.1f} images/s  {:7.2f} ms CPU/image  shuffles {} {} in {:.1f} MiB'
+    for title, what, count, held in zip(
+            ('this program', 'transcription'), ('records', 'crops'), kept[::-1], memory[::-1]):
+        result = results[title]
+        grown = ('' if result.kept_bytes is None else
+                 ', process grew by {:.1f} MiB'.format(result.kept_bytes / _MEBIBYTE))
+        print('  {:13}  {:8.1f} images/s  {:7.2f} ms CPU/image  shuffles {} {} in {:.1f} MiB{}'
               .format(title, result.images / result.seconds,
-                      1e3 * result.cpu_seconds / result.images, count, what, held / _MEBIBYTE))
-    theirs, ours = results
+                      1e3 * result.cpu_seconds / result.images, count, what, held / _MEBIBYTE,
+                      grown))
+    ours, theirs = results['this program'], results['transcription']
     print('  ratio          {:8.2f}           {:7.2f}                        {:7.2f}'.format(
         ours.images / ours.seconds * theirs.seconds / theirs.images,
         theirs.cpu_seconds / theirs.images * ours.images / ours.cpu_seconds,
         memory[0] / float(memory[1])))
+
+
+def main(_):
+    dataset = _make_dataset()
+    # The smaller one first: memory it gives back makes the other one look smaller, not larger.
+    makers = {'this program': dataset.as_dataset, 'transcription': lambda: transcription(dataset)}
+    results = {}
+    with tf.Graph().as_default():
+        # What TensorFlow itself takes when it is first used is no pipeline's memory.
+        time_batches(dataset.as_dataset().take(2), 1, 1, 'start')
+    for title, make in makers.items():
+        with tf.Graph().as_default():
+            results[title] = time_batches(make(), FLAGS.warmup_batches, FLAGS.batches, title)
+    _print_table(dataset, results)
+    for title, make in makers.items() if FLAGS.train_steps else ():
+        with tf.Graph().as_default():
+            share = share_of_waiting(make(), dataset, FLAGS.train_steps, title)
+        print('  {:13}  {:.2%} of a training step is waiting for its batch'.format(title, share))
 
 
 def entry():
