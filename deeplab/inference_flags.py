@@ -66,6 +66,11 @@ def define_data_flags(prefix):
     flags.DEFINE_string('dataset', 'pascal_voc_seg', 'Data set: a name, or the path of a JSON '
                         'file that describes it.')
     flags.DEFINE_string('dataset_dir', None, "Folder of the data set's TFRecords.")
+    define_split_flags(prefix)
+
+
+def define_split_flags(prefix):
+    """Defines the flags about the split to predict; `prefix` as for `define_data_flags`."""
     flags.DEFINE_string(prefix + '_split', 'val', 'Split of the data set.')
     flags.DEFINE_integer(prefix + '_batch_size', 1, 'Images a batch.')
     cli.define_size(prefix + '_crop_size', ['513', '513'], 'Height,width all images are padded '
@@ -73,15 +78,18 @@ def define_data_flags(prefix):
                     '1, the smallest crop that holds all in larger ones. Empty: as if too small.')
 
 
-def split_to_predict(prefix, options) -> job.Split:
+def split_to_predict(prefix, options, output_stride=None) -> job.Split:
     """Returns the split the parsed flags name, with its crop chosen and checked.
 
     Args:
       prefix: as for `define_data_flags`.
       options: `inference.InferenceOptions`.
+      output_stride: of the network; None for that of --output_stride.
     """
     split, batch_size, crop_size = [
         getattr(FLAGS, prefix + ending) for ending in ('_split', '_batch_size', '_crop_size')]
+    if batch_size < 1:
+        raise errors.UserError('--{}_batch_size={}: give 1 or more.'.format(prefix, batch_size))
     if options.tile_size and batch_size != 1:
         raise errors.UserError('--tile_size works on one image at a time: leave '
                                '--{}_batch_size={} out.'.format(prefix, batch_size))
@@ -90,7 +98,7 @@ def split_to_predict(prefix, options) -> job.Split:
         crop = split_prediction.choose_crop(
             FLAGS.dataset, split, FLAGS.dataset_dir, cli.size_from_flag(crop_size),
             cli.given(prefix + '_crop_size'), batch_size, options.resize_range,
-            prefix + '_crop_size', FLAGS.output_stride)
+            prefix + '_crop_size', output_stride or FLAGS.output_stride)
     return job.Split(FLAGS.dataset, split, FLAGS.dataset_dir, batch_size, crop)
 
 

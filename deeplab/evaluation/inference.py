@@ -109,7 +109,8 @@ def session_config() -> tf.ConfigProto:
     return tf.ConfigProto(allow_soft_placement=True, gpu_options=tf.GPUOptions(allow_growth=True))
 
 
-def open_restored(graph, prefix, options: InferenceOptions, class_flag='--dataset') -> tf.Session:
+def open_restored(graph, prefix, options: InferenceOptions, class_flag='--dataset',
+                  saver=None) -> tf.Session:
     """Returns a session of a built graph with the weights of a checkpoint.
 
     Args:
@@ -117,6 +118,7 @@ def open_restored(graph, prefix, options: InferenceOptions, class_flag='--datase
       prefix: of the checkpoint.
       options: InferenceOptions, for the address of the server.
       class_flag: the flag that decides the number of classes, for messages.
+      saver: a tf.train.Saver of all global variables of a graph that is restored more than once.
 
     Raises:
       UserError: the checkpoint does not fit the graph.
@@ -124,7 +126,7 @@ def open_restored(graph, prefix, options: InferenceOptions, class_flag='--datase
     session = tf.Session(options.master, graph, session_config())
     try:
         with graph.as_default():
-            checkpoints.restore(session, prefix, tf.global_variables(), class_flag)
+            checkpoints.restore(session, prefix, tf.global_variables(), class_flag, saver)
     except errors.UserError:
         session.close()
         raise

@@ -22,11 +22,11 @@ Split = collections.namedtuple('Split', ['dataset', 'split', 'dataset_dir', 'bat
 _SECONDS_BETWEEN_LINES = 10
 
 
-def progress_bar(total, unit='image', description=None):
+def progress_bar(total, unit='image', description=None, **options):
     """Returns a tqdm bar with images/s and the time left, fit for a terminal or a log file."""
     is_terminal = sys.stderr.isatty()
     return tqdm.tqdm(total=total, unit=unit, desc=description, smoothing=0.1,
-                     mininterval=0.1 if is_terminal else _SECONDS_BETWEEN_LINES)
+                     mininterval=0.1 if is_terminal else _SECONDS_BETWEEN_LINES, **options)
 
 
 def make_dataset(split: Split, model_options, options) -> data_generator.Dataset:
@@ -87,11 +87,20 @@ class Evaluator:
         self._predictor = split_prediction.SplitPredictor(
             self._dataset, model_options, options, split.crop.own_sizes)
 
-    def evaluate(self, prefix: str) -> dict:
+    @property
+    def crop_size(self):
+        """[height, width] all pictures are padded to; None where each is at its own size."""
+        whole = self._split.crop.own_sizes or self._options.tile_size
+        return None if whole else list(self._dataset.crop_size)
+
+    def evaluate(self, prefix: str, should_stop=lambda: False, bar_stays=True) -> dict:
         """Evaluates one checkpoint.
 
         Args:
           prefix: of the checkpoint.
+          should_stop: function asked after every picture whether to give up; None is returned then.
+          bar_stays: whether the progress bar is part of the output; otherwise it shows on a
+            terminal only, and goes when it is full.
 
         Returns:
           `report.build_report` and: dataset, split, images, checkpoint, step, tag (way of
@@ -100,20 +109,22 @@ class Evaluator:
         counted = confusion.ConfusionMatrix(self._dataset.num_of_classes,
                                             self._dataset.ignore_label)
         speed = Speedometer(self._split.batch_size)
-        with progress_bar(self._dataset.num_samples, description='evaluate') as bar:
+        how = {} if bar_stays else {'disable': None, 'leave': False}
+        with progress_bar(self._dataset.num_samples, description='evaluate', **how) as bar:
             for sample in self._predictor.samples(prefix):
+                if should_stop():
+                    return None
                 counted.update(sample.label, sample.prediction)
                 speed.tick()
                 bar.update()
         report = reports.build_report(counted, self._dataset.description.class_names)
         report.update(results.describe_checkpoint(prefix))
-        whole = self._split.crop.own_sizes or self._options.tile_size
         report.update(
             dataset=self._dataset.dataset_name, split=self._split.split,
             images=self._dataset.num_samples,
             tag=prediction.prediction_tag(self._options.eval_scales,
                                           self._options.add_flipped_images),
-            crop_size=None if whole else list(self._dataset.crop_size),
+            crop_size=self.crop_size,
             tile_size=self._options.tile_size and list(self._options.tile_size),
             seconds=round(speed.seconds, 3),
             images_per_second=round(speed.images_per_second, 3))

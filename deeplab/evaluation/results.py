@@ -52,24 +52,48 @@ def _read_history(path):
         return []
 
 
-def update_history(folder: str, report: dict) -> list:
-    """Adds an evaluation to `history.json`, replacing an earlier one of the same checkpoint.
+def _kind(entry):
+    return [entry[key] for key in ('dataset', 'split', 'tag', 'crop_size')]
+
+
+def history_entry(report: dict) -> dict:
+    """Returns what a history keeps of a report: its overall scores and the IoU of each class."""
+    entry = {key: report[key] for key in _HISTORY_KEYS}
+    entry['class_iou'] = {row['name']: row['iou'] for row in report['classes']}
+    return entry
+
+
+def update_history(path: str, report: dict, drop_later: bool = False) -> list:
+    """Adds an evaluation to a history, replacing an earlier one of the same step.
+
+    Args:
+      path: JSON file of the history.
+      report: of the evaluation.
+      drop_later: whether to remove entries of later steps, which are of an earlier run.
 
     Returns:
       All entries of the same data, split and way of predicting, by step.
     """
-    path = os.path.join(folder, HISTORY_FILE)
-    entry = {key: report[key] for key in _HISTORY_KEYS}
-    entry['class_iou'] = {row['name']: row['iou'] for row in report['classes']}
+    entry = history_entry(report)
 
-    def kind(other):
-        return [other[key] for key in ('dataset', 'split', 'tag', 'crop_size')]
+    def stays(other):
+        if _kind(other) != _kind(entry):
+            return True
+        return other['step'] < entry['step'] if drop_later else other['step'] != entry['step']
 
-    entries = [other for other in _read_history(path)
-               if kind(other) != kind(entry) or other['step'] != entry['step']] + [entry]
-    entries.sort(key=lambda other: (str(kind(other)), other['step']))
+    entries = [other for other in _read_history(path) if stays(other)] + [entry]
+    entries.sort(key=lambda other: (str(_kind(other)), other['step']))
     reports.write_json(path, entries)
-    return [other for other in entries if kind(other) == kind(entry)]
+    return [other for other in entries if _kind(other) == _kind(entry)]
+
+
+def write_curve(path: str, entries) -> None:
+    """Draws the overall scores of entries of one history over the training steps."""
+    last = entries[-1]
+    figures.write_curve_figure(
+        path, [entry['step'] for entry in entries],
+        {key.replace('_', ' '): [entry[key] for entry in entries] for key in _OVERALL},
+        '{} {}, {}'.format(last['dataset'], last['split'], last['tag']))
 
 
 def write(folder: str, report: dict) -> dict:
@@ -82,13 +106,10 @@ def write(folder: str, report: dict) -> dict:
     figures.write_confusion_figure(paths['figure'], report['confusion_matrix'],
                                    [row['name'] for row in report['classes']])
     write_summaries(folder, report)
-    entries = update_history(folder, report)
+    entries = update_history(os.path.join(folder, HISTORY_FILE), report)
     if len(entries) > 1:
         paths['curve'] = os.path.join(folder, _CURVE_FILE)
-        figures.write_curve_figure(
-            paths['curve'], [entry['step'] for entry in entries],
-            {key.replace('_', ' '): [entry[key] for entry in entries] for key in _OVERALL},
-            '{} {}, {}'.format(report['dataset'], report['split'], report['tag']))
+        write_curve(paths['curve'], entries)
     reports.write_json(paths['metrics'], report)
     return paths
 

@@ -88,6 +88,8 @@ class SplitPredictor:
             batch = dataset.get_one_shot_iterator().get_next()
             self._fetches = self._build(batch, model_options, own_sizes, with_images)
             options.finish_graph()
+            # One for all checkpoints; another one each time would be added to the graph.
+            self._saver = tf.train.Saver()
 
     def _build(self, batch, model_options, own_sizes, with_images):
         """Returns {name: tensor} of what is fetched for every batch."""
@@ -123,7 +125,8 @@ class SplitPredictor:
         Raises:
           UserError: the checkpoint does not fit, or a record is bad.
         """
-        session = inference.open_restored(self._graph, prefix, self._options)
+        session = inference.open_restored(
+            self._graph, prefix, self._options, saver=self._saver)
         with contextlib.closing(session), inference.memory_errors_explained():
             with input_errors.translated(self.dataset.shards):
                 while True:

@@ -2,6 +2,7 @@
 import os
 import time
 
+from absl import logging
 import numpy as np
 import tensorflow.compat.v1 as tf
 
@@ -21,7 +22,7 @@ class Loop(object):
       writer: a CheckpointWriter, or None on a worker that does not save.
       reporters: a reporting.Reporters.
       translate_error: puts a tf.errors.OpError caused by the input into words.
-      evaluation: an evaluation.BestKeeper, or None.
+      evaluation: a best_checkpoint.BestKeeper, or None.
     """
 
     def __init__(self, tensors, options, writer, reporters, translate_error, evaluation=None):
@@ -51,32 +52,55 @@ class Loop(object):
           UserError: a loss that is not finite, memory or disk that does not suffice, bad input.
         """
         last_step = self._options.training_number_of_steps
+        if self._evaluation is not None and self._ends_before_a_step(session, step, stop):
+            return step
         while step < last_step and not stop.signal:
             values = self._step(session)
-            step = int(values['global_step'])
+            # Other workers of a cluster may have made steps as well.
+            before, step = step, int(values['global_step'])
             self.loss = float(values['total_loss'])
-            self._clock.tick()
+            self._clock.tick(step - before)
             self._stop_if_not_finite(values)
             if 'image_summary' in values:
                 self._reporters.pictures(values['image_summary'], step)
-            if step % self._options.log_steps == 0 or step >= last_step:
+            log_steps = self._options.log_steps
+            if step // log_steps > before // log_steps or step >= last_step:
                 self._reporters.report(progress.make_report(
                     step, values, self._clock.read(), self._options))
             with self._clock.paused():
-                if self._between_steps(session, step):
+                if self._between_steps(session, before, step, stop):
                     break
         return step
 
-    def _between_steps(self, session, step):
+    def _ends_before_a_step(self, session, step, stop):
+        """Takes up evaluation where a run before left it; whether its patience has run out."""
+        self._evaluation.start(step)
+        if self._writer is not None and self._evaluation.is_missing(step):
+            return self._evaluate(session, step, stop)
+        if self._evaluation.stops_early:
+            logging.info(self._evaluation.explain_stop())
+            return True
+        return False
+
+    def _between_steps(self, session, before, step, stop):
         """Saves and evaluates where due; whether to stop early."""
         if self._writer is None:
             return False
-        if self._evaluation is None or not self._evaluation.due(step):
+        if self._evaluation is None or not self._evaluation.due(step, before):
             self._writer.save_if_due(session, step)
             return False
+        return self._evaluate(session, step, stop)
+
+    def _evaluate(self, session, step, stop):
         checkpoint = self._writer.save(session, step)
-        self._reporters.evaluation(step, self._evaluation.evaluate(checkpoint, step))
-        return self._evaluation.stops_early
+        evaluation = self._evaluation.evaluate(checkpoint, step, lambda: bool(stop.signal))
+        if evaluation is None:
+            return False
+        self._reporters.evaluation(step, evaluation)
+        if not self._evaluation.stops_early:
+            return False
+        logging.info(self._evaluation.explain_stop())
+        return True
 
     def _step(self, session):
         fetches = {name: value for name, value in self._tensors._asdict().items()

@@ -23,12 +23,12 @@ class StepClock(object):
         self._steps = 0
         self._mean = None
 
-    def tick(self):
-        """Notes the end of a step."""
+    def tick(self, steps=1):
+        """Notes the end of a step, during which `steps` were made by all workers together."""
         if self._since is None:
             self._since = self._clock()
         else:
-            self._steps += 1
+            self._steps += steps
 
     @contextlib.contextmanager
     def paused(self):

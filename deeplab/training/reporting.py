@@ -22,9 +22,8 @@ class LogReporter(object):
     def report(self, report):
         logging.info(progress.line(report, self._last_step))
 
-    def evaluation(self, step, scores):
-        logging.info('step %d  %s', step, '  '.join(
-            '{} {:.4f}'.format(name, value) for name, value in sorted(scores.items())))
+    def evaluation(self, step, evaluation):
+        logging.info('step %d/%d  %s', step, self._last_step, evaluation.text)
 
     def pictures(self, serialized, step):
         pass
@@ -37,7 +36,8 @@ class TensorBoardReporter(object):
     """Scalars and pictures in an event file of the training folder.
 
     Tags: total_loss, learning_rate, gradient_norm, step_seconds, images_per_second,
-    losses/<name of the loss>, samples/image, samples/label, samples/semantic, eval/<score>.
+    losses/<name of the loss>, samples/image, samples/label, samples/semantic; of evaluations as
+    `evaluation.results.summary_values` names them.
     """
 
     def __init__(self, folder, graph=None):
@@ -55,8 +55,8 @@ class TensorBoardReporter(object):
         scalars.update(('losses/' + name, value) for name, value in report.losses.items())
         self._add_scalars(scalars, report.step)
 
-    def evaluation(self, step, scores):
-        self._add_scalars({'eval/' + name: value for name, value in scores.items()}, step)
+    def evaluation(self, step, evaluation):
+        self._add_scalars(evaluation.scalars, step)
 
     def pictures(self, serialized, step):
         self._write(step, summary=tf.Summary.FromString(serialized))
@@ -99,8 +99,8 @@ class JsonLinesReporter(object):
         record.update(('losses/' + name, value) for name, value in record.pop('losses').items())
         self._write(record)
 
-    def evaluation(self, step, scores):
-        self._write(dict({'eval/' + name: value for name, value in scores.items()}, step=step))
+    def evaluation(self, step, evaluation):
+        self._write(dict(evaluation.scalars, step=step))
 
     def pictures(self, serialized, step):
         pass

@@ -126,7 +126,7 @@ def check_checkpoint(prefix: str, variables, class_flag: str = '--dataset'):
             'with.'.format(prefix, len(missing), len(variables), _some(missing)))
 
 
-def restore(session, prefix: str, variables, class_flag: str = '--dataset'):
+def restore(session, prefix: str, variables, class_flag: str = '--dataset', saver=None):
     """Restores variables from a checkpoint, after `check_checkpoint`.
 
     Args:
@@ -134,13 +134,15 @@ def restore(session, prefix: str, variables, class_flag: str = '--dataset'):
         prefix: of the checkpoint.
         variables: list of variables, or dict from name in the checkpoint to variable.
         class_flag: see `check_checkpoint`.
+        saver: a tf.train.Saver of these variables. Without one the graph grows by one with each
+            call.
 
     Raises:
         UserError: see `check_checkpoint`; or the checkpoint's data are damaged.
     """
     check_checkpoint(prefix, variables, class_flag)
     try:
-        tf.train.Saver(variables).restore(session, prefix)
+        (saver or tf.train.Saver(variables)).restore(session, prefix)
     except (tf.errors.OpError, ValueError) as error:
         raise errors.UserError('checkpoint {} cannot be restored: {}'.format(
             prefix, str(error).splitlines()[0]))

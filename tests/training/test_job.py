@@ -9,6 +9,7 @@ import pytest
 import tensorflow.compat.v1 as tf
 
 from deeplab.errors import UserError
+from deeplab.training import best_checkpoint
 from deeplab.training import graph as training_graph
 from deeplab.training import job
 from deeplab.training import options as training_options
@@ -31,12 +32,13 @@ def _options(folder, **changes):
     return training_options.TrainingOptions(**values)
 
 
-def _run(folder, make_dataset=None, **changes):
+def _run(folder, make_dataset=None, evaluation=None, **changes):
     options = _options(folder, **changes)
 
     def default_dataset(start):
         return tiny.Dataset(options.clone_batch_size, start)
-    return job.run(options, tiny.MODEL_OPTIONS, make_dataset or default_dataset)
+    return job.run(options, tiny.MODEL_OPTIONS, make_dataset or default_dataset,
+                   evaluation=evaluation)
 
 
 def _json_lines(path):
@@ -321,6 +323,42 @@ def test_the_same_seed_gives_the_same_run_and_another_seed_another(tmp_path):
     _same_values(runs[0], runs[1])
     weights = [tiny.values_of(run)['body/weights'] for run in runs]
     assert not np.array_equal(weights[0], weights[2])
+
+
+def _keeper(folder, evaluated, give_up=False, last_step=6, **kwargs):
+    """A BestKeeper for which each evaluation is as good as the first; notes the steps."""
+    def evaluate(checkpoint, should_stop):
+        if give_up:
+            return None
+        evaluated.append(int(tiny.values_of(checkpoint)['global_step']))
+        return best_checkpoint.Evaluation({'mean_iou': 0.5}, {'eval/miou_1.0_overall': 0.5}, '')
+    return best_checkpoint.BestKeeper(str(folder), evaluate, 2, last_step, **kwargs)
+
+
+def test_patience_ends_the_run_and_its_continuation(tmp_path):
+    evaluated = []
+    for _ in range(2):
+        result = _run(tmp_path, evaluation=_keeper(tmp_path, evaluated, patience=1))
+        assert result.step == 4 and result.signal is None
+        assert result.checkpoint == str(tmp_path / 'model.ckpt-4')
+    assert evaluated == [2, 4]
+    patient = _keeper(tmp_path, evaluated, patience=2, last_step=7)
+    assert _run(tmp_path, evaluation=patient, training_number_of_steps=7).step == 6
+    assert evaluated == [2, 4, 6]
+
+
+def test_an_interrupted_evaluation_is_made_up_for(tmp_path):
+    evaluated = []
+    _run(tmp_path, training_number_of_steps=2, evaluation=_keeper(tmp_path, evaluated, True, 2))
+    assert not evaluated
+    _run(tmp_path, training_number_of_steps=3, evaluation=_keeper(tmp_path, evaluated, False, 3))
+    assert evaluated == [2, 3]
+
+
+def test_evaluation_does_not_change_the_run(tmp_path):
+    plain = _run(tmp_path / 'plain')
+    with_it = _run(tmp_path / 'with', evaluation=_keeper(tmp_path / 'with', []))
+    _same_values(plain.checkpoint, with_it.checkpoint)
 
 
 def test_clock_leaves_out_the_first_step_and_pauses():
