@@ -13,13 +13,18 @@ from deeplab.datasets import descriptions
 FLAGS = flags.FLAGS
 
 
-def define_conversion_flags(num_shards: int) -> None:
+def define_conversion_flags(num_shards: int = None, images_per_shard: int = None) -> None:
     """Defines how a conversion runs.
 
     Args:
-        num_shards: default number of shards a split.
+        num_shards: default number of shards a split; or else
+        images_per_shard: default number of images a shard.
     """
-    flags.DEFINE_integer('num_shards', num_shards, 'Shards (files) a split.', lower_bound=1)
+    if images_per_shard:
+        flags.DEFINE_integer('images_per_shard', images_per_shard, 'Images a shard (file); the '
+                             'last one of a split has what is left.', lower_bound=1)
+    else:
+        flags.DEFINE_integer('num_shards', num_shards, 'Shards (files) a split.', lower_bound=1)
     flags.DEFINE_integer('num_workers', 0, 'Processes at work; 0 takes one for each core.',
                          lower_bound=0)
     flags.DEFINE_bool('skip_bad', False, 'Leave bad pictures out and list them in '
@@ -41,7 +46,7 @@ def preferred_extension() -> str:
     return '.' + FLAGS.image_format
 
 
-def convert(description, splits, orientation='keep', class_map=None) -> None:
+def convert(description, splits, orientation='keep', class_map=None, output_dir=None):
     """Converts with the settings of the flags and prints the report.
 
     Args:
@@ -49,18 +54,25 @@ def convert(description, splits, orientation='keep', class_map=None) -> None:
         splits: split name -> list of conversion_pairs.Pair.
         orientation: one of conversion_images.ORIENTATIONS.
         class_map: conversion_labels.ClassMap for the label files, or None.
+        output_dir: folder for the records; None for --output_dir.
+
+    Returns:
+        descriptions.Description of what was converted.
     """
+    output_dir = output_dir or FLAGS.output_dir
     labels = conversion_labels.LabelRules(
         description.num_classes, description.ignore_label, class_map)
+    shards = {name: getattr(FLAGS, name) for name in ('num_shards', 'images_per_shard')
+              if name in FLAGS}
     options = conversion.Options(
-        num_shards=FLAGS.num_shards, num_workers=FLAGS.num_workers, skip_bad=FLAGS.skip_bad,
-        overwrite=FLAGS.overwrite)
+        num_workers=FLAGS.num_workers, skip_bad=FLAGS.skip_bad, overwrite=FLAGS.overwrite,
+        **shards)
     print('Converting {} images with {} worker(s) into {}'.format(
         sum(len(pairs) for pairs in splits.values()),
-        FLAGS.num_workers or conversion_workers.cpu_count(), FLAGS.output_dir), flush=True)
+        FLAGS.num_workers or conversion_workers.cpu_count(), output_dir), flush=True)
     described = conversion.convert(
-        description, splits, FLAGS.output_dir,
-        conversion_images.Rules(labels, orientation), options)
+        description, splits, output_dir, conversion_images.Rules(labels, orientation), options)
     print('\n' + dataset_report.format_report(described.report, described))
     print('\nDescription and report as JSON: {}'.format(
-        os.path.join(FLAGS.output_dir, descriptions.FILE_NAME)))
+        os.path.join(output_dir, descriptions.FILE_NAME)))
+    return described

@@ -29,8 +29,8 @@ from deeplab.datasets import tfrecord_file
 from deeplab.utils import image_files
 
 Options = collections.namedtuple('Options', [
-    'num_shards', 'num_workers', 'skip_bad', 'overwrite', 'with_progress'])
-Options.__new__.__defaults__ = (4, 0, False, False, True)
+    'num_shards', 'num_workers', 'skip_bad', 'overwrite', 'with_progress', 'images_per_shard'])
+Options.__new__.__defaults__ = (4, 0, False, False, True, 0)
 Options.__doc__ = """How a conversion runs.
 
 Fields:
@@ -39,6 +39,8 @@ Fields:
     skip_bad: leave bad pairs out and list them, where a bad pair otherwise ends the conversion.
     overwrite: remove what is there of these splits first.
     with_progress: show a progress bar when standard error is a terminal.
+    images_per_shard: where not 0, shards of so many pictures, whatever `num_shards` says; the last
+        one has what is left.
 """
 
 
@@ -97,7 +99,7 @@ def _plan_all(splits, output_dir, rules, options):
     shards = []
     for split, pairs in splits.items():
         planned = conversion_shards.plan(
-            output_dir, split, pairs, options.num_shards, repr(rules))
+            output_dir, split, pairs, options.num_shards, repr(rules), options.images_per_shard)
         conversion_shards.clear_stale(output_dir, split, planned, options.overwrite)
         shards.extend(planned)
     return shards

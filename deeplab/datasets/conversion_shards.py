@@ -21,25 +21,33 @@ _NOTES_FOLDER = '.conversion'
 _FORMAT_VERSION = 1
 
 
+def note_path(path: str) -> str:
+    """Returns where the note of a shard lies."""
+    folder, name = os.path.split(path)
+    return os.path.join(folder, _NOTES_FOLDER, name + '.json')
+
+
 class ShardPlan(collections.namedtuple('ShardPlan', ['path', 'split', 'pairs', 'fingerprint'])):
     """One shard to be: its path, split, list of Pair, and the fingerprint of its input."""
 
     __slots__ = ()
 
     def note_path(self):
-        folder, name = os.path.split(self.path)
-        return os.path.join(folder, _NOTES_FOLDER, name + '.json')
+        return note_path(self.path)
 
 
 # What is known about a finished shard: SplitStatistics, and (name, reason) of the pairs left out.
 ShardResult = collections.namedtuple('ShardResult', ['statistics', 'skipped'])
 
 
-def boundaries(count: int, num_shards: int) -> list:
-    """Returns where shards start and end: num_shards + 1 numbers from 0 to count.
+def boundaries(count: int, num_shards: int, images_per_shard: int = 0) -> list:
+    """Returns where shards start and end: one number more than shards, from 0 to count.
 
-    Shards differ by one picture at most; none is empty unless there is no picture at all.
+    With `images_per_shard`, all shards but the last have so many pictures. Otherwise there are
+    `num_shards` that differ by one picture at most, none empty unless there is no picture at all.
     """
+    if images_per_shard:
+        return list(range(0, max(count, 1), images_per_shard)) + [count]
     num_shards = max(1, min(num_shards, count))
     return [index * count // num_shards for index in range(num_shards + 1)]
 
@@ -61,7 +69,8 @@ def _fingerprint(pairs, settings):
     return digest.hexdigest()
 
 
-def plan(output_dir: str, split: str, pairs: list, num_shards: int, settings) -> list:
+def plan(output_dir: str, split: str, pairs: list, num_shards: int, settings,
+         images_per_shard: int = 0) -> list:
     """Returns the ShardPlans of a split.
 
     Args:
@@ -70,11 +79,12 @@ def plan(output_dir: str, split: str, pairs: list, num_shards: int, settings) ->
         pairs: list of Pair, in the order they are to be stored.
         num_shards: wanted number of shards; fewer when there are fewer pairs.
         settings: plain values that change what is written, part of the fingerprint.
+        images_per_shard: see `boundaries`.
 
     Raises:
         UserError: a file that is not there.
     """
-    edges = boundaries(len(pairs), num_shards)
+    edges = boundaries(len(pairs), num_shards, images_per_shard)
     paths = records.shard_paths(output_dir, split, len(edges) - 1)
     return [ShardPlan(path, split, pairs[start:end], _fingerprint(pairs[start:end], settings))
             for path, start, end in zip(paths, edges, edges[1:])]
@@ -92,7 +102,7 @@ def clear_stale(output_dir: str, split: str, planned: list, overwrite: bool) -> 
     if strangers and not overwrite:
         raise errors.UserError(
             '{} holds {} shard(s) of {} from another conversion ({}). Give --overwrite to replace '
-            'them, the same --num_shards as then, or another --output_dir.'.format(
+            'them, the same number of shards as then, or another --output_dir.'.format(
                 output_dir, len(strangers), split, os.path.basename(strangers[0])))
     for path in strangers:
         os.remove(path)

@@ -6,12 +6,15 @@
 `splits` gives the number of images of each split, or null where it is to be counted from the
 records; a plain list of names does as well. Optional: `title`, `class_names`, `colormap` (a name
 known to `deeplab.utils.get_dataset_colormap` or a list of [red, green, blue]), `shard_pattern`
-(file name pattern with one %s for the split) and `report` (what the converter found).
+(file name pattern with one %s for the split), `eval_crop` (the [height, width] its pictures were
+evaluated at), `parts` (names of the data sets it is joined from), `also_called` (further names) and
+`report` (what the converter found).
 
 A converter writes such a file, `dataset.json`, beside the shards: a converted folder describes
 itself. Descriptions that ship with the program lie in `descriptions_data/`.
 """
 import collections
+import functools
 import json
 import os
 
@@ -27,7 +30,7 @@ _SHIPPED_FOLDER = os.path.join(os.path.dirname(os.path.abspath(__file__)), 'desc
 _MAX_CLASSES = 256
 
 _FIELDS = ('name', 'splits_to_sizes', 'num_classes', 'ignore_label', 'class_names', 'colormap',
-           'title', 'shard_pattern', 'report')
+           'title', 'shard_pattern', 'report', 'eval_crop', 'parts', 'also_called')
 # Fields of the JSON whose name differs from the attribute's.
 _SPLITS_KEY = 'splits'
 _REQUIRED_KEYS = ('name', _SPLITS_KEY, 'num_classes')
@@ -46,18 +49,23 @@ class Description(collections.namedtuple('Description', _FIELDS)):
         title: one line for people.
         shard_pattern: file name pattern of shards with one %s for the split.
         report: dict of what the converter found; {} where not known.
+        eval_crop: (height, width) that holds every picture; None where not known.
+        parts: tuple of the names of the data sets this one is joined from; () for none.
+        also_called: tuple of further names.
     """
 
     __slots__ = ()
 
     def __new__(cls, name, splits_to_sizes, num_classes, ignore_label=DEFAULT_IGNORE_LABEL,
                 class_names=(), colormap=DEFAULT_COLORMAP, title='',
-                shard_pattern=records.DEFAULT_PATTERN, report=None):
+                shard_pattern=records.DEFAULT_PATTERN, report=None, eval_crop=None, parts=(),
+                also_called=()):
         if isinstance(colormap, (list, tuple)):
             colormap = tuple(tuple(color) for color in colormap)
         return super(Description, cls).__new__(
             cls, name, dict(splits_to_sizes), num_classes, ignore_label, tuple(class_names),
-            colormap, title, shard_pattern, dict(report or {}))
+            colormap, title, shard_pattern, dict(report or {}),
+            tuple(eval_crop) if eval_crop else None, tuple(parts), tuple(also_called))
 
     def class_name(self, label: int) -> str:
         """Returns the name of a class, its number where it has none."""
@@ -89,6 +97,17 @@ def known_names() -> list:
                   if name.endswith('.json'))
 
 
+@functools.lru_cache(maxsize=1)
+def known_aliases() -> dict:
+    """Returns further names of the data sets that ship with the program: alias -> name."""
+    return {alias: name for name in known_names()
+            for alias in read(_shipped_path(name)).also_called}
+
+
+def _shipped_path(name):
+    return os.path.join(_SHIPPED_FOLDER, name + '.json')
+
+
 def load(name_or_path: str, dataset_dir: str = None) -> Description:
     """Finds the description of a data set.
 
@@ -107,7 +126,9 @@ def load(name_or_path: str, dataset_dir: str = None) -> Description:
     if path:
         description = read(path)
     elif name_or_path in known_names():
-        description = read(os.path.join(_SHIPPED_FOLDER, name_or_path + '.json'))
+        description = read(_shipped_path(name_or_path))
+    elif name_or_path in known_aliases():
+        description = read(_shipped_path(known_aliases()[name_or_path]))
     elif beside is not None and beside.name == name_or_path:
         return beside
     else:
@@ -132,7 +153,8 @@ def _beside(dataset_dir):
 
 
 def _unknown(name, beside):
-    known = sorted(set(known_names() + ([beside.name] if beside is not None else [])))
+    names = known_names() + list(known_aliases()) + ([beside.name] if beside is not None else [])
+    known = sorted(set(names))
     return errors.UserError(
         'Unknown data set {!r}; known are {}, or give the path of a description (a JSON file).{}'
         .format(name, ', '.join(known), errors.nearest(name, known)))
@@ -212,6 +234,11 @@ def _is_colormap(value):
         isinstance(value, (list, tuple)) and all(_is_color(color) for color in value))
 
 
+def _are_names(value):
+    return isinstance(value, (list, tuple)) and all(isinstance(name, str) and name
+                                                    for name in value)
+
+
 def _check_values(values, splits, where):
     num_classes = values['num_classes']
     checks = (
@@ -226,6 +253,10 @@ def _check_values(values, splits, where):
         ('shard_pattern', lambda value: isinstance(value, str) and value.count('%s') == 1
          and value.count('%') == 1, 'a file name with one %s for the split'),
         ('report', lambda value: isinstance(value, dict), 'a JSON object'),
+        ('eval_crop', lambda value: isinstance(value, (list, tuple)) and len(value) == 2 and
+         all(_is_count(side) and side for side in value), '[height, width]'),
+        ('parts', _are_names, 'a list of names'),
+        ('also_called', _are_names, 'a list of names'),
     )
     for key, is_valid, expected in checks:
         if key in values and not is_valid(values[key]):
@@ -247,6 +278,9 @@ def to_dict(description: Description) -> dict:
         content[field] = getattr(description, field)
     if description.shard_pattern != records.DEFAULT_PATTERN:
         content['shard_pattern'] = description.shard_pattern
+    for field in ('eval_crop', 'parts', 'also_called'):
+        if getattr(description, field):
+            content[field] = getattr(description, field)
     if description.report:
         content['report'] = description.report
     return content

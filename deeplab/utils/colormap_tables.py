@@ -40,3 +40,8 @@ MAPILLARY_VISTAS = """
 CAMVID = """
     808080 800000 c0c080 804080 3c28de 808000 c08080 404080 400080 404000 0080c0 000000
 """
+
+# background, other, garment, skin, hair, arms, shoe, sleeves, pants.
+FORMA = """
+    000000 808080 e6194b ffc8a0 784614 f58231 4363d8 ff7ad1 3cb44b
+"""

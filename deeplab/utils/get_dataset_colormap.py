@@ -11,6 +11,7 @@ from deeplab.utils import colormap_tables
 _ADE20K = 'ade20k'
 _CAMVID = 'camvid'
 _CITYSCAPES = 'cityscapes'
+_FORMA = 'forma'
 _MAPILLARY_VISTAS = 'mapillary_vistas'
 _PASCAL = 'pascal'
 
@@ -67,10 +68,16 @@ def create_camvid_label_colormap() -> np.ndarray:
     return _parse_words(colormap_tables.CAMVID)
 
 
+def create_forma_label_colormap() -> np.ndarray:
+    """Returns the colours of the 9 classes of people and clothes, int `[9, 3]`."""
+    return _parse_words(colormap_tables.FORMA)
+
+
 _CREATORS = {
     _ADE20K: create_ade20k_label_colormap,
     _CAMVID: create_camvid_label_colormap,
     _CITYSCAPES: create_cityscapes_label_colormap,
+    _FORMA: create_forma_label_colormap,
     _MAPILLARY_VISTAS: create_mapillary_vistas_label_colormap,
     _PASCAL: create_pascal_label_colormap,
 }
@@ -94,6 +101,11 @@ def get_camvid_name() -> str:
 def get_cityscapes_name() -> str:
     """Returns the name of the Cityscapes colormap."""
     return _CITYSCAPES
+
+
+def get_forma_name() -> str:
+    """Returns the name of the colormap of people and clothes."""
+    return _FORMA
 
 
 def get_mapillary_vistas_name() -> str:

@@ -21,8 +21,9 @@ def _write(folder, **changes):
 
 
 def test_known_names():
-    assert descriptions.known_names() == [
-        'ade20k', 'camvid', 'cityscapes', 'pascal_voc_seg', 'sample_scenes']
+    assert set(descriptions.known_names()) >= {
+        'ade20k', 'camvid', 'cityscapes', 'pascal_voc_seg', 'sample_scenes', 'forma54k'}
+    assert descriptions.known_aliases() == {'forma55k': 'forma54k_nsfw1k'}
 
 
 @pytest.mark.parametrize('name', descriptions.known_names())

@@ -68,8 +68,8 @@ def test_bit_get_works_on_numbers_and_arrays():
 
 def test_names_are_those_of_the_registry():
     names = [colormaps.get_ade20k_name(), colormaps.get_camvid_name(),
-             colormaps.get_cityscapes_name(), colormaps.get_mapillary_vistas_name(),
-             colormaps.get_pascal_name()]
+             colormaps.get_cityscapes_name(), colormaps.get_forma_name(),
+             colormaps.get_mapillary_vistas_name(), colormaps.get_pascal_name()]
     assert names == colormaps.colormap_names()
 
 
