@@ -29,9 +29,9 @@ from absl import flags
 from deeplab import cli
 from deeplab import errors
 from deeplab.datasets import conversion_images
-from deeplab.datasets import conversion_labels
 from deeplab.datasets import conversion_pairs
 from deeplab.datasets import descriptions
+from deeplab.datasets import label_sets
 
 import recipe_flags
 
@@ -66,7 +66,7 @@ def define_flags():
     cli.define_list('class_names', None, 'Names of the classes in the order of their numbers.')
     flags.DEFINE_string('class_map', None, 'JSON file that renumbers labels: '
                         '{"7": 0, "128,64,128": 1, "*": 255}; keys are label values, colours or * '
-                        'for all others.')
+                        'for all others. Or a label set with names, as in class_maps/.')
     flags.DEFINE_enum('exif_orientation', 'auto', conversion_images.ORIENTATIONS,
                       'Turn images upright as their EXIF data say: always (apply), never (keep), '
                       'or unless only the picture as stored fits its label (auto).')
@@ -140,7 +140,7 @@ def _splits(images, labels):
 def main(_):
     _check_ways_to_split()
     description = _description()
-    class_map = FLAGS.class_map and conversion_labels.read_class_map(FLAGS.class_map)
+    class_map = FLAGS.class_map and label_sets.read(FLAGS.class_map, description)
     images = conversion_pairs.find_pictures(FLAGS.image_folder, '--image_folder',
                                             suffix=FLAGS.image_suffix)
     labels = FLAGS.label_folder and conversion_pairs.find_pictures(

@@ -68,14 +68,17 @@ def parse_class_map(content: dict, where: str) -> ClassMap:
 
 def read_class_map(path: str) -> ClassMap:
     """Reads a `ClassMap` from a JSON file; errors as `parse_class_map`."""
+    return parse_class_map(read_json(path), path)
+
+
+def read_json(path: str):
+    """Returns the content of the JSON file that --class_map names; UserError where it has none."""
     try:
         with open(path, encoding='utf-8') as stream:
-            return parse_class_map(json.load(stream), path)
+            return json.load(stream)
     except OSError as error:
         raise errors.UserError('--class_map={}: {}.'.format(path, error.strerror))
     except ValueError as error:
-        if isinstance(error, errors.UserError):
-            raise
         raise errors.UserError('--class_map={}: not JSON ({}).'.format(path, error))
 
 

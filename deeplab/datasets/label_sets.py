@@ -32,13 +32,7 @@ def read(path: str, description) -> conversion_labels.ClassMap:
     Raises:
         UserError: naming the file, the label and what is wrong with it.
     """
-    try:
-        with open(path, encoding='utf-8') as stream:
-            content = json.load(stream, object_pairs_hook=collections.OrderedDict)
-    except OSError as error:
-        raise errors.UserError('--class_map={}: {}.'.format(path, error.strerror))
-    except ValueError as error:
-        raise errors.UserError('--class_map={}: not JSON ({}).'.format(path, error))
+    content = conversion_labels.read_json(path)
     if isinstance(content, dict) and 'labels' in content:
         return to_class_map(content, description, path)
     return conversion_labels.parse_class_map(content, path)
