@@ -1,5 +1,6 @@
 """Flags and steps that the recipes of this folder share."""
 import os
+import time
 
 from absl import flags
 
@@ -67,11 +68,14 @@ def convert(description, splits, orientation='keep', class_map=None, output_dir=
     options = conversion.Options(
         num_workers=FLAGS.num_workers, skip_bad=FLAGS.skip_bad, overwrite=FLAGS.overwrite,
         **shards)
+    count = sum(len(pairs) for pairs in splits.values())
     print('Converting {} images with {} worker(s) into {}'.format(
-        sum(len(pairs) for pairs in splits.values()),
-        FLAGS.num_workers or conversion_workers.cpu_count(), output_dir), flush=True)
+        count, FLAGS.num_workers or conversion_workers.cpu_count(), output_dir), flush=True)
+    begin = time.perf_counter()
     described = conversion.convert(
         description, splits, output_dir, conversion_images.Rules(labels, orientation), options)
+    seconds = time.perf_counter() - begin
+    print('{} images in {:.1f} s, {:.0f} images/s'.format(count, seconds, count / seconds))
     print('\n' + dataset_report.format_report(described.report, described))
     print('\nDescription and report as JSON: {}'.format(
         os.path.join(output_dir, descriptions.FILE_NAME)))
