@@ -17,7 +17,6 @@ from deeplab.evaluation import results
 from deeplab.training import best_checkpoint
 
 FLAGS = flags.FLAGS
-CURVE = 'eval_curve'
 _ALONE_USELESS = ('patience', 'eval_split', 'eval_batch_size', 'eval_crop_size',
                   'eval_output_stride')
 
@@ -71,7 +70,7 @@ class _Evaluation(object):
 
     def __init__(self, evaluator, folder):
         self._evaluator = evaluator
-        self._path = os.path.join(folder, CURVE)
+        self._path = os.path.join(folder, results.TRAINING_CURVE)
 
     def __call__(self, checkpoint, should_stop):
         report = self._evaluator.evaluate(checkpoint, should_stop, bar_stays=False)

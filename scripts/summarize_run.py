@@ -1,14 +1,14 @@
-"""Prints what a run came to: steps trained, mean IoU beside the most frequent class's, per class.
+"""Prints what a run came to: steps trained, and mean IoU beside the most frequent class's.
 
     python scripts/summarize_run.py --train_logdir=runs/train --eval_logdir=runs/eval
 """
-import json
 import os
 
 from absl import flags
 
 from deeplab import cli
-from deeplab import errors
+from deeplab.evaluation import results
+from deeplab.evaluation import run_records
 from deeplab.utils import checkpoints
 
 FLAGS = flags.FLAGS
@@ -21,22 +21,8 @@ def define_flags():
     flags.mark_flags_as_required(['train_logdir', 'eval_logdir'])
 
 
-def newest_result(eval_logdir: str) -> dict:
-    """Returns the newest evaluation's report.
-
-    Raises:
-        UserError: the folder holds none that can be read.
-    """
-    path = os.path.join(eval_logdir, 'metrics.json')
-    try:
-        with open(path) as handle:
-            return json.load(handle)
-    except (OSError, ValueError) as error:
-        raise errors.UserError('{} cannot be read: {}.'.format(path, error))
-
-
 def main(_):
-    result = newest_result(FLAGS.eval_logdir)
+    result = run_records.read_json(os.path.join(FLAGS.eval_logdir, results.METRICS_FILE))
     checkpoint = checkpoints.find_checkpoint(FLAGS.train_logdir, flag='train_logdir')
     baseline = result['baseline']
     print('checkpoint:   {} (step {})'.format(checkpoint, checkpoints.step_of(checkpoint)))

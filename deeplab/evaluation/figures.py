@@ -1,4 +1,5 @@
-"""Figures of evaluations: the confusion matrix as a heat map, scores over training steps."""
+"""Figures: the confusion matrix as a heat map, scores over training steps, runs side by side."""
+import collections
 import io
 
 from matplotlib.backends import backend_agg
@@ -9,6 +10,10 @@ from deeplab.utils import image_files
 
 # Above this many classes the numbers in the cells would overlap.
 _MAX_CLASSES_WITH_NUMBERS = 25
+# Above this many points markers would hide the line.
+_MAX_STEPS_WITH_MARKERS = 25
+# Ten colours in each style.
+_LINE_STYLES = ('-', '--', ':', '-.')
 
 
 def _save(figure, path):
@@ -80,4 +85,45 @@ def write_curve_figure(path: str, steps, series: dict, title: str) -> None:
     axes.grid(alpha=0.3)
     axes.set_title(title, fontsize=10)
     axes.legend(fontsize=8)
+    _save(figure, path)
+
+
+# One line of a panel. steps ascending; low and high bound the runs behind it, None for one run.
+Curve = collections.namedtuple('Curve', ['name', 'steps', 'values', 'low', 'high'])
+# One of several axes side by side. logarithmic: whether values are shown on a logarithmic scale.
+Panel = collections.namedtuple('Panel', ['title', 'curves', 'logarithmic'])
+
+
+def write_panels_figure(path: str, panels) -> None:
+    """Draws curves over the training steps, side by side, with one legend.
+
+    Args:
+      path: PNG file to write.
+      panels: list of Panel. Curves of one name have one colour in all of them.
+    """
+    names = []
+    for panel in panels:
+        names += [curve.name for curve in panel.curves if curve.name not in names]
+    figure = matplotlib_figure.Figure(figsize=(5.2 * len(panels), 4.2))
+    lines = {}
+    for number, panel in enumerate(panels):
+        axes = figure.add_subplot(1, len(panels), number + 1)
+        for curve in panel.curves:
+            number_of_name = names.index(curve.name)
+            color = 'C{}'.format(number_of_name % 10)
+            lines[curve.name] = axes.plot(
+                curve.steps, curve.values, color=color, linewidth=1.4,
+                linestyle=_LINE_STYLES[number_of_name // 10 % len(_LINE_STYLES)],
+                marker='o' if len(curve.steps) <= _MAX_STEPS_WITH_MARKERS else '',
+                markersize=3)[0]
+            if curve.low is not None:
+                axes.fill_between(curve.steps, curve.low, curve.high, color=color, alpha=0.15,
+                                  linewidth=0)
+        if panel.logarithmic:
+            axes.set_yscale('log')
+        axes.set_title(panel.title, fontsize=10)
+        axes.set_xlabel('training step')
+        axes.grid(alpha=0.3)
+    figure.legend([lines[name] for name in names], names, loc='upper center', fontsize=9,
+                  bbox_to_anchor=(0.5, 0.02), ncol=min(len(names), 4))
     _save(figure, path)

@@ -11,6 +11,8 @@ from deeplab.utils import checkpoints
 
 METRICS_FILE = 'metrics.json'
 HISTORY_FILE = 'history.json'
+# The history and the curve of evaluations during training, without their endings.
+TRAINING_CURVE = 'eval_curve'
 _CURVE_FILE = 'curve.png'
 _OVERALL = ('mean_iou', 'pixel_accuracy', 'mean_accuracy', 'frequency_weighted_iou')
 _HISTORY_KEYS = ('step', 'checkpoint', 'dataset', 'split', 'tag', 'crop_size') + _OVERALL
@@ -42,7 +44,8 @@ def write_summaries(folder: str, report: dict) -> None:
     writer.close()
 
 
-def _read_history(path):
+def read_history(path: str) -> list:
+    """Returns the entries of a history file, [] where it is missing or not one."""
     try:
         with open(path) as stream:
             entries = json.load(stream)
@@ -52,7 +55,8 @@ def _read_history(path):
         return []
 
 
-def _kind(entry):
+def kind_of(entry: dict) -> list:
+    """Returns what entries of a history must have in common for their scores to be compared."""
     return [entry[key] for key in ('dataset', 'split', 'tag', 'crop_size')]
 
 
@@ -77,14 +81,14 @@ def update_history(path: str, report: dict, drop_later: bool = False) -> list:
     entry = history_entry(report)
 
     def stays(other):
-        if _kind(other) != _kind(entry):
+        if kind_of(other) != kind_of(entry):
             return True
         return other['step'] < entry['step'] if drop_later else other['step'] != entry['step']
 
-    entries = [other for other in _read_history(path) if stays(other)] + [entry]
-    entries.sort(key=lambda other: (str(_kind(other)), other['step']))
+    entries = [other for other in read_history(path) if stays(other)] + [entry]
+    entries.sort(key=lambda other: (str(kind_of(other)), other['step']))
     reports.write_json(path, entries)
-    return [other for other in entries if _kind(other) == _kind(entry)]
+    return [other for other in entries if kind_of(other) == kind_of(entry)]
 
 
 def write_curve(path: str, entries) -> None:
