@@ -95,7 +95,8 @@ _STRINGS = {
     'profile_logdir': 'Folder of profiler traces; none when empty.',
     'tf_initial_checkpoint': 'Checkpoint to take weights from, ours or of a classification '
                              'network: prefix, or folder for the newest in it.',
-    'metrics_jsonl': 'File to append one JSON object of numbers to at each log step; - is stdout.',
+    'metrics_jsonl': 'Further file, beside metrics.jsonl in --train_logdir, to append one JSON '
+                     'object of numbers to at each log step; - is stdout.',
 }
 _ENUMS = {
     'optimizer': (['momentum', 'adam'], 'Optimizer.'),

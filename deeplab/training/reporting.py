@@ -12,6 +12,9 @@ import tensorflow.compat.v1 as tf
 from deeplab.errors import UserError
 from deeplab.training import progress
 
+# In the training folder, whatever is asked for beside it.
+METRICS_FILE = 'metrics.jsonl'
+
 
 class LogReporter(object):
     """One log line a report."""
@@ -84,15 +87,23 @@ class TensorBoardReporter(object):
 
 
 class JsonLinesReporter(object):
-    """One JSON object of numbers a report, appended to a file, or to stdout for '-'."""
+    """One JSON object of numbers a report, appended to a file, or to stdout for '-'.
 
-    def __init__(self, path):
+    Args:
+      path: of the file.
+      is_asked_for: whether the user asked for it. A place that cannot be written to is then an
+        error, and otherwise a warning.
+    """
+
+    def __init__(self, path, is_asked_for=True):
         self._owned = path != '-'
+        self._path = path
+        self._is_asked_for = is_asked_for
+        self._stream = None
         try:
             self._stream = open(path, 'a') if self._owned else sys.stdout
         except OSError as error:
-            raise UserError('--metrics_jsonl={}: cannot write to this file ({}).'.format(
-                path, error.strerror))
+            self._fail('cannot write to this file', error)
 
     def report(self, report):
         record = dict(report._asdict())
@@ -106,6 +117,8 @@ class JsonLinesReporter(object):
         pass
 
     def _write(self, record):
+        if self._stream is None:
+            return
         numbers = {name: _number(value) for name, value in record.items()}
         try:
             self._stream.write(json.dumps(numbers, sort_keys=True) + '\n')
@@ -113,10 +126,18 @@ class JsonLinesReporter(object):
         except BrokenPipeError:
             raise
         except OSError as error:
-            raise UserError('--metrics_jsonl: cannot write any more ({}).'.format(error.strerror))
+            self._fail('cannot write any more', error)
+
+    def _fail(self, what, error):
+        if self._is_asked_for:
+            raise UserError('--metrics_jsonl={}: {} ({}).'.format(self._path, what,
+                                                                  error.strerror))
+        # Figures are worth less than the training, which goes on without them.
+        logging.warning('%s: %s (%s).', self._path, what, error.strerror)
+        self._stream = None
 
     def close(self):
-        if self._owned:
+        if self._owned and self._stream is not None:
             self._stream.close()
 
 
@@ -141,9 +162,13 @@ class Reporters(object):
 
 
 def make(options, graph):
-    """All reporters that the options ask for, as one."""
+    """All reporters of a run, as one: log, TensorBoard, a file of metrics, and those asked for."""
+    own_metrics = os.path.join(options.train_logdir, METRICS_FILE)
     reporters = [LogReporter(options.training_number_of_steps),
                  TensorBoardReporter(options.train_logdir, graph)]
-    if options.metrics_jsonl:
-        reporters.append(JsonLinesReporter(options.metrics_jsonl))
+    asked_for = options.metrics_jsonl
+    if asked_for:
+        reporters.append(JsonLinesReporter(asked_for))
+    if not asked_for or os.path.abspath(asked_for) != os.path.abspath(own_metrics):
+        reporters.append(JsonLinesReporter(own_metrics, is_asked_for=False))
     return Reporters(reporters)

@@ -63,6 +63,7 @@ def test_a_run_learns_reports_and_saves(tmp_path):
     assert result.checkpoint == str(tmp_path / 'run' / 'model.ckpt-60')
     lines = _json_lines(tmp_path / 'metrics.jsonl')
     assert [line['step'] for line in lines] == [20, 40, 60]
+    assert lines == _json_lines(tmp_path / 'run' / 'metrics.jsonl')
     assert lines[-1]['total_loss'] == result.total_loss
     # Guessing costs log 3 = 1.1.
     assert lines[-1]['total_loss'] < 0.8 * lines[0]['total_loss'] < 0.8
@@ -137,6 +138,19 @@ def test_a_signal_saves_and_the_next_run_goes_on(tmp_path, monkeypatch, number):
     assert stopped.step == 2
     assert stopped.checkpoint == str(tmp_path / 'model.ckpt-2')
     assert _run(tmp_path).step == 6
+
+
+def test_metrics_asked_for_in_the_run_folder_are_written_once(tmp_path):
+    path = tmp_path / 'metrics.jsonl'
+    _run(tmp_path, metrics_jsonl=str(path))
+    assert [line['step'] for line in _json_lines(path)] == [2, 4, 6]
+
+
+def test_metrics_that_cannot_be_written_are_an_error_only_where_asked_for(tmp_path):
+    (tmp_path / 'metrics.jsonl').mkdir()
+    assert _run(tmp_path).step == 6
+    with pytest.raises(UserError, match='--metrics_jsonl=.*metrics.jsonl: cannot write'):
+        _run(tmp_path, training_number_of_steps=7, metrics_jsonl=str(tmp_path / 'metrics.jsonl'))
 
 
 def test_divergence_stops_with_everything_one_wants_to_know(tmp_path):
