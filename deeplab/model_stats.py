@@ -52,16 +52,6 @@ def define_flags():
     flags.DEFINE_bool('add_flipped_images', False, 'Also mirrored left to right: twice the cost.')
 
 
-def _scales_text(scales, flip):
-    """Returns '0.5:0.25:1.75 flip' where the scales are evenly spaced, else '0.5,1,2 flip'."""
-    steps = {round(high - low, 6) for low, high in zip(scales, scales[1:])}
-    if len(scales) > 2 and len(steps) == 1:
-        text = '{:g}:{:g}:{:g}'.format(scales[0], steps.pop(), scales[-1])
-    else:
-        text = ','.join('{:g}'.format(scale) for scale in scales)
-    return text + (' flip' if flip else '')
-
-
 def _deviation(ours, published):
     return None if published is None else 100 * (ours / (published * _BILLION) - 1)
 
@@ -121,7 +111,7 @@ def _table(records):
                       record['deviation_as_published_percent']]
                      if kind not in (None, 'multiply_adds') else [None] * 3)
         return [record['name'], '{}x{}'.format(*record['crop_size']), record['output_stride'],
-                _scales_text(record['scales'], record['flip']),
+                model_zoo.scales_text(record['scales'], record['flip']),
                 record['published_multiply_adds_billion'],
                 record['multiply_adds'] / _BILLION, record.get('deviation_percent'),
                 record['float_operations'] / _BILLION] + otherwise + [
@@ -140,7 +130,7 @@ def _page(record):
     lines = [
         ('network', '{} at output stride {}, {}x{}, scales {}'.format(
             record['model_variant'], record['output_stride'], record['crop_size'][0],
-            record['crop_size'][1], _scales_text(record['scales'], record['flip']))),
+            record['crop_size'][1], model_zoo.scales_text(record['scales'], record['flip']))),
         ('multiply-adds of convolutions', '{:.3f} G'.format(record['multiply_adds'] / _BILLION)),
         ('float operations (profiler)', '{:.3f} G'.format(record['float_operations'] / _BILLION)),
         ('parameters (trainable)', '{:,}'.format(record['parameters'])),

@@ -1,4 +1,4 @@
-"""Fetching files over HTTP: large ones go on where they stopped, and are checked when they are there."""
+"""Fetching files over HTTP: large ones go on where they stopped, and are checked at the end."""
 import base64
 import contextlib
 import fcntl
@@ -36,14 +36,16 @@ def _open(url, headers=None):
       UserError: it is no address, the server cannot be reached or refuses.
     """
     if not url.startswith(('http://', 'https://')):
-        raise errors.UserError('{}: not an address; it starts with http:// or https://.'.format(url))
+        raise errors.UserError('{}: not an address; it starts with http:// or https://.'.format(
+            url))
     try:
         request = urllib.request.Request(url, headers=dict(headers or {}, **{'User-Agent': _AGENT}))
         return urllib.request.urlopen(request, timeout=_TIMEOUT_SECONDS)
     except urllib.error.HTTPError as error:
         if error.code == 416:
             return error
-        raise errors.UserError('{}: the server answers {} {}.'.format(url, error.code, error.reason))
+        raise errors.UserError('{}: the server answers {} {}.'.format(
+            url, error.code, error.reason))
     except _NETWORK_ERRORS as error:
         raise errors.UserError('{}: cannot be reached ({}). Is there a network?'.format(
             url, getattr(error, 'reason', error)))
