@@ -203,6 +203,40 @@ def test_help_names_every_option():
     assert sorted(name for name in accepted if name not in done.stdout) == []
 
 
+def documented_commands():
+    """The commands in the column "here" of this workflow's table in g3doc/migration.md."""
+    with open(os.path.join(os.path.dirname(SCRIPT), 'g3doc', 'migration.md')) as stream:
+        section = stream.read().partition("## Forma's")[2].partition('\n## ')[0]
+    rows = [line.split(' | ') for line in section.splitlines() if line.startswith('| ')][1:]
+    return [row[1].strip('`') for row in rows]
+
+
+def test_the_documented_commands(tmp_path, plan):
+    commands = documented_commands()
+    assert len(commands) == 14
+    root = tmp_path / 'root'
+    put_checkpoint(root / 'init_models/xception65_coco_voc_trainaug')
+    for name in ('imaterialist37k', 'humanparsing17k', 'nsfw1k', 'tryon1k', 'tryon10k'):
+        forma_factory.make_sources(root, name, 0.002)
+    for command in commands:
+        program, *flags = command.replace('${ROOT}', str(root)).split()
+        if program == 'python' and flags[0].startswith('datasets/'):
+            joins = 'forma54k' in command
+            result = recipe_runner.run(tmp_path, *(flags + ['--expected_scale=0.002'] + (
+                [] if joins else ['--num_workers=1'])))
+            assert result.status == 0, result.stderr
+        elif program == './local_test_forma.sh':
+            assert plan(*flags)['train.py']['num_clones'] == command.partition('clones=')[2][0]
+        else:
+            run = tmp_path / 'run.jsonl'
+            run.write_text(''.join('{{"step": {0}, "total_loss": {0}}}\n'.format(step)
+                                   for step in (1, 2)))
+            flags = ['--runs={}'.format(run), '--output={}'.format(tmp_path / 'loss.png')]
+            result = recipe_runner.run(tmp_path, 'scripts/plot_runs.py', *flags)
+            assert result.status == 0, result.stderr
+            assert (tmp_path / 'loss.png').stat().st_size > 1000
+
+
 def test_dataset_facts(tmp_path):
     forma_factory.make_sources(tmp_path, 'nsfw1k')
     recipe_runner.run(tmp_path, 'build_nsfw1k_data.py', '--root={}'.format(tmp_path),
