@@ -24,15 +24,19 @@ class CheckpointWriter(object):
       keep: number of checkpoints to keep, 0 for all.
       every_secs: seconds between checkpoints.
       every_steps: steps between checkpoints, 0 to go by seconds only.
+      is_lost: function that tells whether an error is of the connection to parameter servers, not
+        of the folder; such an error is raised as it is.
     """
 
-    def __init__(self, folder, keep, every_secs, every_steps=0):
+    def __init__(self, folder, keep, every_secs, every_steps=0, is_lost=lambda error: False):
         self._folder = folder
         self._every_secs = every_secs
         self._every_steps = every_steps
+        self._is_lost = is_lost
         self.saver = tf.train.Saver(max_to_keep=keep)
         self._last_time = time.time()
         self._saved = {}  # {step: prefix} of the last one saved or restored
+        self._last_step = 0
 
     @property
     def latest(self):
@@ -42,6 +46,7 @@ class CheckpointWriter(object):
     def start(self, step, restored):
         """Begins counting at `step`; `restored` is the checkpoint it came from, or None."""
         self._last_time = time.time()
+        self._last_step = step
         self._saved = {step: restored} if restored else {}
         state = tf.train.get_checkpoint_state(self._folder)
         if state:
@@ -49,9 +54,11 @@ class CheckpointWriter(object):
             self.saver.recover_last_checkpoints(state.all_model_checkpoint_paths)
 
     def save_if_due(self, session, step):
-        """Saves where time or steps since the last checkpoint say so."""
-        if time.time() - self._last_time >= self._every_secs or (
-                self._every_steps and step % self._every_steps == 0):
+        """Saves where time says so, or a multiple of `every_steps` has come since the last call."""
+        has_come = self._every_steps and (
+            step // self._every_steps > self._last_step // self._every_steps)
+        self._last_step = step
+        if has_come or time.time() - self._last_time >= self._every_secs:
             self.save(session, step)
 
     def save(self, session, step):
@@ -69,6 +76,8 @@ class CheckpointWriter(object):
             try:
                 self._saved = {step: self.saver.save(session, path, global_step=step)}
             except (tf.errors.OpError, ValueError, IOError) as error:
+                if self._is_lost(error):
+                    raise
                 self._remove_partial('{}-{}'.format(path, step))
                 raise UserError('Cannot save step {} in --train_logdir={}: {} The latest '
                                 'checkpoint is {}.'.format(

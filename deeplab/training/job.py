@@ -7,6 +7,7 @@ import tensorflow.compat.v1 as tf
 from deeplab import compat
 from deeplab import model
 from deeplab.errors import UserError
+from deeplab.training import acceleration
 from deeplab.training import checkpoint_writer
 from deeplab.training import graph as training_graph
 from deeplab.training import loop
@@ -14,6 +15,7 @@ from deeplab.training import options as training_options
 from deeplab.training import reporting
 from deeplab.training import starting
 from deeplab.training import stopping
+from deeplab.training import workers
 from deeplab.utils import checkpoints
 from deeplab.utils import initialization
 
@@ -21,10 +23,11 @@ from deeplab.utils import initialization
 Result = collections.namedtuple('Result', ['step', 'total_loss', 'checkpoint', 'signal'])
 
 
-def run(options, model_options, make_dataset, on_start=None, evaluation=None):
+def run(options, model_options, make_dataset, on_start=None, evaluation=None, members=None):
     """Trains until `options.training_number_of_steps`, a signal, or a failure.
 
-    A run whose folder holds a checkpoint goes on from there.
+    A run whose folder holds a checkpoint goes on from there. A worker of a cluster that loses the
+    parameter servers waits for them and goes on.
 
     Args:
       options: a TrainingOptions.
@@ -32,8 +35,10 @@ def run(options, model_options, make_dataset, on_start=None, evaluation=None):
       make_dataset: function of the number of samples used before (by a run now resumed), giving
         what has `get_one_shot_iterator()`, of batches of `options.clone_batch_size` samples,
         `ignore_label`, and `translate_error(error)`, which puts errors of the input into words.
-      on_start: function called once everything has been checked, before the first step.
+      on_start: function called once everything has been checked, before the first step; on the
+        chief of a cluster only.
       evaluation: a best_checkpoint.BestKeeper that evaluates during training, or None.
+      members: the cluster_config.Cluster of which this process is a worker, or None.
 
     Returns:
       A Result.
@@ -43,71 +48,150 @@ def run(options, model_options, make_dataset, on_start=None, evaluation=None):
         network, a loss that is no longer finite, or a disk that takes no checkpoint.
     """
     training_options.validate(options)
-    resumed = starting.latest_intact(options.train_logdir)
-    step = checkpoints.step_of(resumed) if resumed else 0
-    last_step = options.training_number_of_steps
-    if step >= last_step:
-        logging.info('Nothing to do: %s is at step %d already, and --training_number_of_steps=%d.',
-                     resumed, step, last_step)
-        return Result(step, None, resumed, None)
-    if options.tf_initial_checkpoint and not resumed:
-        checkpoints.find_checkpoint(options.tf_initial_checkpoint, 'tf_initial_checkpoint')
-    with tf.Graph().as_default() as graph:
+    worker = workers.make(options, members)
+    run_once = _Run(options, model_options, make_dataset, on_start, evaluation, worker)
+    result = worker.supervise(lambda: _run_until_done(run_once, worker), run_once.stop)
+    return result or Result(None, None, None, run_once.stop.signal)
+
+
+def _run_until_done(run_once, worker):
+    """Begins again, from where the training then stands, after losing the others."""
+    while True:
+        try:
+            result = run_once()
+        except tf.errors.OpError as error:
+            if not worker.is_lost(error):
+                raise
+            logging.warning('Lost the parameter servers: %s', error.message.splitlines()[0])
+            if run_once.stop.signal:
+                return Result(None, None, None, run_once.stop.signal)
+        else:
+            if result.signal is None:
+                worker.finish()
+            return result
+
+
+class _Run(object):
+    """A run from where it stands to its end, each time it is called; `stop` is its StopRequest."""
+
+    def __init__(self, options, model_options, make_dataset, on_start, evaluation, worker):
+        self._options = options
+        self._model_options = model_options
+        self._make_dataset = make_dataset
+        self._on_start = on_start
+        self._evaluation = evaluation
+        self._worker = worker
+        self.stop = stopping.StopRequest()
+
+    def __call__(self):
+        origin = self._find_origin()
+        if origin is None:
+            return Result(None, None, None, self.stop.signal)
+        if self._is_done(origin):
+            logging.info('Nothing to do: %s is at step %d already, and '
+                         '--training_number_of_steps=%d.', origin.checkpoint or 'the training',
+                         origin.step, self._options.training_number_of_steps)
+            return Result(origin.step, None, origin.checkpoint, None)
+        with tf.Graph().as_default(), tf.device(self._worker.device):
+            return self._train(origin)
+
+    def _find_origin(self):
+        if not self._worker.describe():
+            return self._worker.find_origin(self.stop)
+        logging.info('%s.', self._worker.describe())
+        return self._worker.find_origin(self.stop)
+
+    def _is_done(self, origin):
+        if origin.step < self._options.training_number_of_steps:
+            return False
+        # What the parameter servers hold beyond the last checkpoint is still to be saved.
+        is_unsaved = origin.held and (
+            not origin.checkpoint or checkpoints.step_of(origin.checkpoint) < origin.step)
+        return not (self._worker.is_chief and is_unsaved)
+
+    def _train(self, origin):
+        options, worker = self._options, self._worker
+        begins = worker.is_chief and not origin.checkpoint and not origin.held
+        if options.tf_initial_checkpoint and begins:
+            checkpoints.find_checkpoint(options.tf_initial_checkpoint, 'tf_initial_checkpoint')
         if options.seed is not None:
             tf.set_random_seed(options.seed)
-        dataset = make_dataset(step * options.train_batch_size)
-        tensors = training_graph.build(options, model_options, dataset)
-        init_fn = _init_fn(options)
-        if resumed:
-            initialization.check_resumable(resumed, tf.global_variables())
-        writer = checkpoint_writer.CheckpointWriter(
-            options.train_logdir, options.keep_checkpoint_max, options.save_interval_secs,
-            options.save_interval_steps)
-        start = starting.Start(writer.saver, init_fn)
+        dataset = self._make_dataset(
+            origin.step // options.num_replicas * options.train_batch_size)
+        tensors = training_graph.build(options, self._model_options, dataset)
+        writer = self._make_writer(origin) if worker.is_chief else None
+        start = starting.Start(writer and writer.saver, self._init_fn(origin),
+                               worker.make_markers(), joins=origin.held)
+        graph = tf.get_default_graph()
         graph.finalize()
-        _make_folder(options.train_logdir)
-        if on_start is not None:
-            on_start()
-        reporters = reporting.make(options, graph)
+        if worker.is_chief:
+            _make_folder(options.train_logdir)
+            if self._on_start is not None:
+                self._on_start()
+        reporters = worker.reporters(graph)
         try:
-            with tf.Session(options.master, config=session_config(options)) as session:
-                step = start.prepare(session, resumed)
-                writer.start(step, resumed)
-                _announce(step, resumed, options)
+            with tf.Session(worker.target, config=worker.session_config) as session:
+                acceleration.report(session, options)
+                step = (start.join(session) if origin.held else
+                        start.prepare(session, origin.checkpoint))
+                self._announce(step, origin)
+                if writer is not None:
+                    writer.start(step, _saved_at(step, origin.checkpoint))
+                if writer is not None and origin.held:
+                    writer.save(session, step)
                 steps = loop.Loop(tensors, options, writer, reporters, dataset.translate_error,
-                                  evaluation)
-                return _train(session, steps, step, options, writer)
+                                  self._evaluation)
+                return self._run_steps(session, steps, step, writer)
         finally:
             reporters.close()
 
+    def _make_writer(self, origin):
+        options = self._options
+        if origin.checkpoint and not origin.held:
+            initialization.check_resumable(origin.checkpoint, tf.global_variables())
+        return checkpoint_writer.CheckpointWriter(
+            options.train_logdir, options.keep_checkpoint_max, options.save_interval_secs,
+            options.save_interval_steps, self._worker.is_lost)
 
-def _init_fn(options):
-    """A function that loads the initial checkpoint, or None; see --restore_from_seg_model."""
-    from_classification = options.restore_from_seg_model is False
-    return initialization.get_model_init_fn(
-        options.train_logdir, options.tf_initial_checkpoint,
-        options.initialize_last_layer and not from_classification,
-        model.get_extra_layer_scopes(
-            options.last_layers_contain_logits_only and not from_classification),
-        ignore_missing_vars=not options.restore_from_seg_model)
+    def _init_fn(self, origin):
+        """A function that loads the initial checkpoint, or None; see --restore_from_seg_model."""
+        options = self._options
+        if origin.held:
+            return None
+        from_classification = options.restore_from_seg_model is False
+        return initialization.get_model_init_fn(
+            options.train_logdir, options.tf_initial_checkpoint,
+            options.initialize_last_layer and not from_classification,
+            model.get_extra_layer_scopes(
+                options.last_layers_contain_logits_only and not from_classification),
+            ignore_missing_vars=not options.restore_from_seg_model)
+
+    def _announce(self, step, origin):
+        options = self._options
+        last_step = options.training_number_of_steps
+        if origin.held:
+            logging.info('Going on with what the parameter servers hold: step %d of %d.', step,
+                         last_step)
+        elif origin.checkpoint:
+            logging.info('Resuming from %s: step %d of %d.', origin.checkpoint, step, last_step)
+        if step < last_step:
+            logging.info('Training on %s, steps %d to %d, %d images a step.',
+                         compat.describe_runtime(), step + 1, last_step, options.train_batch_size)
+
+    def _run_steps(self, session, steps, step, writer):
+        options = self._options
+        with self.stop:
+            step = steps.run(session, step, self.stop)
+            checkpoint = writer and writer.save(session, step)
+        if self.stop.signal:
+            logging.info('Stopped at step %d of %d. The same command goes on from here.', step,
+                         options.training_number_of_steps)
+        return Result(step, steps.loss, checkpoint, self.stop.signal)
 
 
-def _announce(step, resumed, options):
-    last_step = options.training_number_of_steps
-    if resumed:
-        logging.info('Resuming from %s: step %d of %d.', resumed, step, last_step)
-    logging.info('Training on %s, steps %d to %d, %d images a step.', compat.describe_runtime(),
-                 step + 1, last_step, options.train_batch_size)
-
-
-def _train(session, steps, step, options, writer):
-    with stopping.StopRequest() as stop:
-        step = steps.run(session, step, stop)
-        checkpoint = writer.save(session, step)
-    if stop.signal:
-        logging.info('Stopped at step %d of %d. The same command goes on from here.', step,
-                     options.training_number_of_steps)
-    return Result(step, steps.loss, checkpoint, stop.signal)
+def _saved_at(step, checkpoint):
+    """The checkpoint where it is one of this step, else None."""
+    return checkpoint if checkpoint and checkpoints.step_of(checkpoint) == step else None
 
 
 def _make_folder(folder):
@@ -116,11 +200,3 @@ def _make_folder(folder):
     except tf.errors.OpError as error:
         raise UserError('--train_logdir={}: cannot make this folder: {}'.format(
             folder, error.message))
-
-
-def session_config(options):
-    """The ConfigProto of a run: its threads, and CPU where a device is missing."""
-    return tf.ConfigProto(
-        allow_soft_placement=True,
-        intra_op_parallelism_threads=options.num_threads,
-        inter_op_parallelism_threads=options.num_threads)

@@ -1,5 +1,6 @@
 """Everything a training run can be told apart from its network and its data."""
 import collections
+import re
 
 from deeplab.errors import UserError
 from deeplab.utils import learning_rates
@@ -125,6 +126,9 @@ _RANGES = {
     'num_clones': (_positive, 'above 0'),
     'gradient_accumulation_steps': (_positive, 'above 0'),
     'num_replicas': (_positive, 'above 0'),
+    'num_ps_tasks': (_not_negative, '0 (none) or above'),
+    'task': (_not_negative, '0 (the chief) or above'),
+    'startup_delay_steps': (_not_negative, '0 or above'),
     'log_steps': (_positive, 'above 0'),
     'keep_checkpoint_max': (_not_negative, '0 (keep all) or above'),
     'save_interval_steps': (_not_negative, '0 (off) or above'),
@@ -135,6 +139,22 @@ _RANGES = {
     'top_k_percent_pixels': (_share, 'above 0 and at most 1'),
     'drop_path_keep_prob': (_share, 'above 0 and at most 1'),
 }
+
+
+def _validate_cluster(options):
+    if options.num_replicas > 1 and options.num_ps_tasks < 1:
+        raise UserError('--num_replicas={} needs parameter servers: give --num_ps_tasks.'.format(
+            options.num_replicas))
+    if options.master and not re.match(r'grpc://.+:\d+$', options.master):
+        raise UserError('--master={} has to be the address of a TensorFlow server, '
+                        'grpc://host:port.'.format(options.master))
+    if options.num_ps_tasks and not options.master:
+        raise UserError(
+            '--num_ps_tasks={} needs a cluster: set TF_CONFIG, or give the address of a running '
+            'TensorFlow server as --master=grpc://host:port.'.format(options.num_ps_tasks))
+    if options.num_ps_tasks and options.quantize_delay_step >= 0:
+        raise UserError('--quantize_delay_step works on one machine only, got --num_ps_tasks={}.'
+                        .format(options.num_ps_tasks))
 
 
 def validate(options: TrainingOptions) -> None:
@@ -159,12 +179,7 @@ def validate(options: TrainingOptions) -> None:
     if options.task >= options.num_replicas:
         raise UserError('--task={} must be below --num_replicas={}.'.format(
             options.task, options.num_replicas))
-    if options.num_replicas > 1 and options.num_ps_tasks < 1:
-        raise UserError('--num_replicas={} needs parameter servers: give --num_ps_tasks.'.format(
-            options.num_replicas))
-    if options.num_ps_tasks:
-        raise UserError('--num_ps_tasks={}: training on several machines is not available yet; '
-                        'leave --num_ps_tasks and --num_replicas out.'.format(options.num_ps_tasks))
+    _validate_cluster(options)
     if options.quantize_delay_step >= 0 and options.num_clones > 1:
         raise UserError('--quantize_delay_step works with one clone only, got --num_clones={}.'
                         .format(options.num_clones))

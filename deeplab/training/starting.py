@@ -45,20 +45,46 @@ class Start(object):
     Args:
       saver: tf.train.Saver of the run.
       init_fn: function of a session that loads an initial checkpoint, or None.
+      markers: variables that get their values once all others have theirs.
+      joins: whether `join` will be called, not `prepare`.
     """
 
-    def __init__(self, saver, init_fn):
+    def __init__(self, saver, init_fn, markers=(), joins=False):
         self._saver = saver
         self._init_fn = init_fn
-        self._init_op = tf.group(
-            tf.global_variables_initializer(), tf.local_variables_initializer())
+        self._init_op = tf.global_variables_initializer()
+        self._local_init_op = tf.local_variables_initializer()
+        self._mark_op = tf.group(*[marker.initializer for marker in markers])
+        self._marker_names = {marker.op.name for marker in markers}
+        self._missing = None
+        if joins:
+            self._missing = tf.report_uninitialized_variables(
+                list(markers) + tf.global_variables())
         self._global_step = tf.train.get_global_step()
 
     def prepare(self, session, checkpoint):
         """Restores `checkpoint`, or initialises where it is None; the number of steps done."""
-        session.run(self._init_op)
+        session.run([self._init_op, self._local_init_op])
         if checkpoint:
             self._saver.restore(session, checkpoint)
         elif self._init_fn:
             self._init_fn(session)
+        session.run(self._mark_op)
+        return int(session.run(self._global_step))
+
+    def join(self, session):
+        """Takes the variables as the parameter servers hold them; the number of steps done.
+
+        Raises:
+          UserError: what they hold is another network.
+          tf.errors.AbortedError: they have lost it.
+        """
+        session.run(self._local_init_op)
+        missing = {name.decode('utf-8') for name in session.run(self._missing)}
+        if missing & self._marker_names:
+            raise tf.errors.AbortedError(None, None, 'A parameter server has been started again.')
+        if missing:
+            raise UserError(
+                'The parameter servers hold another network: it has no {}. Give all processes the '
+                'same flags, or start the parameter servers again.'.format(sorted(missing)[0]))
         return int(session.run(self._global_step))
