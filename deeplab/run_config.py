@@ -45,10 +45,20 @@ def describe(flag_names, data) -> dict:
         flag_names: names of the flags to record.
         data: dict about the data set: name, num_classes, ignore_label, class_names, colormap.
     """
+    return describe_values({name: getattr(FLAGS, name) for name in flag_names}, data)
+
+
+def describe_values(values, data) -> dict:
+    """As `describe`, of values by the names of our flags instead of the parsed flags.
+
+    Args:
+        values: dict from name of a flag to its value.
+        data: as for `describe`.
+    """
     return {
         'program': 'deeplab ' + deeplab.__version__,
         'runtime': compat.describe_runtime(),
-        'flags': {name: _plain(getattr(FLAGS, name)) for name in sorted(flag_names)},
+        'flags': {name: _plain(values[name]) for name in sorted(values)},
         'data': data,
     }
 

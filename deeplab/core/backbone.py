@@ -3,6 +3,7 @@ import collections
 
 import tensorflow.compat.v1 as tf
 
+from deeplab import errors
 from deeplab.names import DEFAULT_BATCH_NORM_DECAY
 
 # ImageNet's mean colour in RGB, as the ResNets of the reference were trained with.
@@ -21,6 +22,11 @@ def subtract_imagenet_mean(images, dtype=tf.float32):
     mean = list(IMAGENET_MEAN_RGB) + [0.0] * (channels - len(IMAGENET_MEAN_RGB))
     return tf.cast(tf.cast(images, tf.float32) - tf.constant(mean, shape=[1, 1, 1, channels]),
                    dtype)
+
+
+def keep_pixels(images, dtype=tf.float32):
+    """Takes pixels as they are, 0..255."""
+    return tf.cast(images, dtype)
 
 
 class Backbone(collections.namedtuple('Backbone', (
@@ -54,6 +60,39 @@ class Backbone(collections.namedtuple('Backbone', (
     def end_point_name(self, name):
         """Returns the key among the end points of the decoder feature `name`."""
         return '{}/{}'.format(self.scope, name) if self.family.scoped_end_points else name
+
+
+# What `changed` can say of a backbone: field -> {word: value}.
+_CHANGES = {
+    'pixels': ('preprocess', {'unit': scale_to_unit_range, 'mean': subtract_imagenet_mean,
+                              'raw': keep_pixels}),
+    'padding': ('padding_pixel', {'grey': MID_GREY_RGB, 'mean': IMAGENET_MEAN_RGB,
+                                  'black': (0.0, 0.0, 0.0)}),
+}
+
+
+def changed(record: Backbone, changes) -> Backbone:
+    """Returns a backbone that treats pixels otherwise, for weights that were trained so.
+
+    Args:
+        record: the backbone.
+        changes: list of 'pixels=unit' (to [-1, 1]), 'pixels=mean' (less ImageNet's mean),
+            'pixels=raw' (0..255), 'padding=grey', 'padding=mean' (ImageNet's), 'padding=black'.
+
+    Raises:
+        UserError: anything else.
+    """
+    for change in changes:
+        key, _, word = change.partition('=')
+        field, values = _CHANGES.get(key, (None, {}))
+        if word not in values:
+            raise errors.UserError(
+                '--model_variant={}:{}: {!r} is not known; after the name of the network may '
+                'follow {}.'.format(record.name, ':'.join(changes), change, ' and '.join(
+                    ':{}={}'.format(known, '|'.join(sorted(words)))
+                    for known, (_, words) in sorted(_CHANGES.items()))))
+        record = record._replace(**{field: values[word]})
+    return record
 
 
 # arg_scope: function of the settings below, giving the family's arg scope.

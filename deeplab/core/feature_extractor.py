@@ -105,9 +105,16 @@ def backbone_names() -> list:
 def get_backbone(model_variant: str) -> backbone.Backbone:
     """Returns the record of a backbone.
 
+    Args:
+        model_variant: its name; after colons, what is other than usual, see `backbone.changed`:
+            'resnet_v2_50:pixels=mean:padding=black'.
+
     Raises:
         UserError: no backbone has that name; lists those there are.
     """
+    if ':' in str(model_variant):
+        name, *changes = model_variant.split(':')
+        return backbone.changed(get_backbone(name), changes)
     if model_variant not in _REGISTRY:
         raise errors.UserError(
             '--model_variant={}: no such network.{} Known: {}.'.format(

@@ -112,7 +112,11 @@ def image_seg_to_tfexample(image_data, filename, height, width, seg_data):
     Raises:
         UserError: when image or label is neither JPEG nor PNG.
     """
-    keys = records.REFERENCE_KEYS
+    return example_of(image_data, filename, height, width, seg_data, records.REFERENCE_KEYS)
+
+
+def example_of(image_data, filename, height, width, seg_data, keys):
+    """As `image_seg_to_tfexample`, in the format of these `records.RecordKeys`."""
     features = {
         keys.image: _bytes(image_data),
         keys.image_format: _bytes(sniff_format(image_data)),
@@ -124,6 +128,7 @@ def image_seg_to_tfexample(image_data, filename, height, width, seg_data):
     if seg_data is not None:
         features[keys.label] = _bytes(seg_data)
         features[keys.label_format] = _bytes(sniff_format(seg_data))
+    features.pop(None, None)  # What this format has no feature for.
     return tf.train.Example(features=tf.train.Features(feature=features))
 
 

@@ -25,12 +25,19 @@ from deeplab.datasets import conversion_shards
 from deeplab.datasets import conversion_workers
 from deeplab.datasets import dataset_report
 from deeplab.datasets import descriptions
+from deeplab.datasets import records
 from deeplab.datasets import tfrecord_file
 from deeplab.utils import image_files
 
+# How records and shards look. keys: `records.RecordKeys`; first_number: of the first shard.
+Layout = collections.namedtuple('Layout', ['keys', 'first_number'])
+REFERENCE_LAYOUT = Layout(records.REFERENCE_KEYS, 0)
+TF_DEEPLABV3_LAYOUT = Layout(records.TF_DEEPLABV3_KEYS, 1)
+
 Options = collections.namedtuple('Options', [
-    'num_shards', 'num_workers', 'skip_bad', 'overwrite', 'with_progress', 'images_per_shard'])
-Options.__new__.__defaults__ = (4, 0, False, False, True, 0)
+    'num_shards', 'num_workers', 'skip_bad', 'overwrite', 'with_progress', 'images_per_shard',
+    'layout'])
+Options.__new__.__defaults__ = (4, 0, False, False, True, 0, REFERENCE_LAYOUT)
 Options.__doc__ = """How a conversion runs.
 
 Fields:
@@ -41,6 +48,7 @@ Fields:
     with_progress: show a progress bar when standard error is a terminal.
     images_per_shard: where not 0, shards of so many pictures, whatever `num_shards` says; the last
         one has what is left.
+    layout: `Layout`.
 """
 
 
@@ -97,9 +105,12 @@ def _earlier_description(description, splits, output_dir, overwrite):
 
 def _plan_all(splits, output_dir, rules, options):
     shards = []
+    usual = options.layout == REFERENCE_LAYOUT
+    settings = repr(rules) if usual else repr((rules, options.layout))
     for split, pairs in splits.items():
         planned = conversion_shards.plan(
-            output_dir, split, pairs, options.num_shards, repr(rules), options.images_per_shard)
+            output_dir, split, pairs, options.num_shards, settings,
+            options.images_per_shard, options.layout.first_number)
         conversion_shards.clear_stale(output_dir, split, planned, options.overwrite)
         shards.extend(planned)
     return shards
@@ -120,35 +131,35 @@ def _convert_shards(shards, rules, options):
         for shard in missing:
             bar.set_description(shard.split)
             stream = itertools.islice(prepared, len(shard.pairs))
-            results[shard.path] = _write_shard(shard, stream, options.skip_bad, bar)
+            results[shard.path] = _write_shard(shard, stream, options, bar)
     finally:
         prepared.close()
         bar.close()
     return [(shard.split, results[shard.path]) for shard in shards]
 
 
-def _write_shard(shard, stream, skip_bad, bar):
+def _write_shard(shard, stream, options, bar):
     result = conversion_shards.ShardResult(dataset_report.SplitStatistics(), [])
     try:
-        tfrecord_file.write(shard.path, _serialized(stream, result, skip_bad, bar))
+        tfrecord_file.write(shard.path, _serialized(stream, result, options, bar))
     except (OSError, tf.errors.OpError) as error:
         raise errors.UserError('{}: cannot be written ({}).'.format(shard.path, error))
     conversion_shards.note_finished(shard, result)
     return result
 
 
-def _serialized(stream, result, skip_bad, bar):
+def _serialized(stream, result, options, bar):
     for item in stream:
         bar.update()
         if isinstance(item, conversion_images.Rejected):
-            if not skip_bad:
+            if not options.skip_bad:
                 raise errors.UserError(item.reason + ' Mend it, or give --skip_bad to leave such '
                                        'pictures out.')
             result.skipped.append(tuple(item))
             continue
         result.statistics.add(item.height, item.width, item.histogram)
-        example = build_data.image_seg_to_tfexample(
-            item.image, item.name, item.height, item.width, item.label)
+        example = build_data.example_of(
+            item.image, item.name, item.height, item.width, item.label, options.layout.keys)
         # Without this the order of the features, and so the bytes, changes from run to run.
         yield example.SerializeToString(deterministic=True)
 

@@ -70,7 +70,7 @@ def _fingerprint(pairs, settings):
 
 
 def plan(output_dir: str, split: str, pairs: list, num_shards: int, settings,
-         images_per_shard: int = 0) -> list:
+         images_per_shard: int = 0, first_number: int = 0) -> list:
     """Returns the ShardPlans of a split.
 
     Args:
@@ -80,12 +80,13 @@ def plan(output_dir: str, split: str, pairs: list, num_shards: int, settings,
         num_shards: wanted number of shards; fewer when there are fewer pairs.
         settings: plain values that change what is written, part of the fingerprint.
         images_per_shard: see `boundaries`.
+        first_number: number of the first shard in its name.
 
     Raises:
         UserError: a file that is not there.
     """
     edges = boundaries(len(pairs), num_shards, images_per_shard)
-    paths = records.shard_paths(output_dir, split, len(edges) - 1)
+    paths = records.shard_paths(output_dir, split, len(edges) - 1, first_number)
     return [ShardPlan(path, split, pairs[start:end], _fingerprint(pairs[start:end], settings))
             for path, start, end in zip(paths, edges, edges[1:])]
 

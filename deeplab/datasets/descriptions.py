@@ -113,7 +113,7 @@ def load(name_or_path: str, dataset_dir: str = None) -> Description:
 
     Args:
         name_or_path: a known name, the path of a description, or a folder that holds a
-            `dataset.json`.
+            `dataset.json`; a `Description` is returned as it is.
         dataset_dir: folder of the records. A `dataset.json` in it, as converters write it, is
             taken for a name that is not known; for a known name its split sizes and report win.
 
@@ -121,6 +121,8 @@ def load(name_or_path: str, dataset_dir: str = None) -> Description:
         UserError: for an unknown name (listing the known ones), a file that is not a description,
             or a `dataset.json` in `dataset_dir` that contradicts the named data set.
     """
+    if isinstance(name_or_path, Description):
+        return name_or_path
     path = _description_path(name_or_path)
     beside = _beside(dataset_dir)
     if path:

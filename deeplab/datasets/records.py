@@ -51,9 +51,10 @@ def shard_name(split: str, index: int, count: int) -> str:
     return '{}-{:05d}-of-{:05d}.tfrecord'.format(split, index, count)
 
 
-def shard_paths(folder: str, split: str, count: int) -> list:
-    """Returns the paths of all `count` shards of a split, in order."""
-    return [os.path.join(folder, shard_name(split, index, count)) for index in range(count)]
+def shard_paths(folder: str, split: str, count: int, first: int = 0) -> list:
+    """Returns the paths of all `count` shards of a split, in order, numbered from `first`."""
+    return [os.path.join(folder, shard_name(split, index, count))
+            for index in range(first, first + count)]
 
 
 def is_shard(name: str) -> bool:

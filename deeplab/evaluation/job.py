@@ -69,13 +69,14 @@ class Speedometer:
 class Evaluator:
     """One split and one network, to be evaluated with the weights of any number of checkpoints."""
 
-    def __init__(self, split: Split, model_options, options):
+    def __init__(self, split: Split, model_options, options, with_loss=False):
         """Builds the graph.
 
         Args:
           split: Split.
           model_options: a ModelOptions.
           options: `inference.InferenceOptions`.
+          with_loss: also work out the loss, the mean cross entropy of the pixels that count.
 
         Raises:
           UserError: the data cannot be used; the options contradict each other.
@@ -85,7 +86,7 @@ class Evaluator:
         self._dataset = make_dataset(split, model_options, options)
         self._dataset.require_labels()
         self._predictor = split_prediction.SplitPredictor(
-            self._dataset, model_options, options, split.crop.own_sizes)
+            self._dataset, model_options, options, split.crop.own_sizes, with_loss=with_loss)
 
     @property
     def crop_size(self):
@@ -104,17 +105,20 @@ class Evaluator:
 
         Returns:
           `report.build_report` and: dataset, split, images, checkpoint, step, tag (way of
-          predicting), crop_size (None: each picture at its own), seconds, images_per_second.
+          predicting), crop_size (None: each picture at its own), seconds, images_per_second;
+          loss, where the Evaluator works it out.
         """
         counted = confusion.ConfusionMatrix(self._dataset.num_of_classes,
                                             self._dataset.ignore_label)
         speed = Speedometer(self._split.batch_size)
+        losses = []
         how = {} if bar_stays else {'disable': None, 'leave': False}
         with progress_bar(self._dataset.num_samples, description='evaluate', **how) as bar:
             for sample in self._predictor.samples(prefix):
                 if should_stop():
                     return None
                 counted.update(sample.label, sample.prediction)
+                losses += [sample.loss] if sample.loss else []
                 speed.tick()
                 bar.update()
         report = reports.build_report(counted, self._dataset.description.class_names)
@@ -128,6 +132,9 @@ class Evaluator:
             tile_size=self._options.tile_size and list(self._options.tile_size),
             seconds=round(speed.seconds, 3),
             images_per_second=round(speed.images_per_second, 3))
+        if losses:
+            total, pixels = (sum(values) for values in zip(*losses))
+            report['loss'] = float(total / max(pixels, 1))
         return report
 
 

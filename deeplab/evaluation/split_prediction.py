@@ -17,8 +17,13 @@ from deeplab.evaluation import inference
 
 # One picture. label: integers [height, width], None where the split has none; prediction: the same
 # size and type; image: uint8 [height, width, 3], None where not asked for. All as the network got
-# the picture, resized where that is asked for, without padding.
-Sample = collections.namedtuple('Sample', ['name', 'label', 'prediction', 'image'])
+# the picture, resized where that is asked for, without padding. loss: cross entropy over the pixels
+# that count, added up, and their number; None where not asked for.
+Sample = collections.namedtuple('Sample', ['name', 'label', 'prediction', 'image', 'loss'])
+Sample.__new__.__defaults__ = (None,)
+_LOSS = 'loss'
+# Probabilities of 0 occur in float32; this one costs 46.
+_LEAST_PROBABILITY = 1e-20
 
 # crop_size: [height, width] all pictures are padded to, None for the smallest that holds all;
 # own_sizes: each picture is predicted at its own size instead.
@@ -63,11 +68,29 @@ def choose_crop(dataset, split, dataset_dir, crop_size, is_given, batch_size, re
     return CropChoice(None, False)
 
 
+def _cross_entropy(probabilities, labels, ignore_label):
+    """Returns float32 [batch, 2]: cross entropy added up over the pixels that count, their number.
+
+    Args:
+      probabilities: float32 [batch, height, width, classes].
+      labels: int32 [batch, height or more, width or more, 1].
+      ignore_label: label that does not count.
+    """
+    height, width, classes = tf.unstack(tf.shape(probabilities)[1:])
+    labels = labels[:, :height, :width, 0]
+    counts = tf.cast(tf.not_equal(labels, ignore_label), tf.float32)
+    chosen = tf.one_hot(labels, classes)
+    logarithms = tf.log(tf.maximum(probabilities, _LEAST_PROBABILITY))
+    losses = -tf.reduce_sum(chosen * logarithms, axis=3)
+    return tf.stack([tf.reduce_sum(losses * counts, axis=[1, 2]),
+                     tf.reduce_sum(counts, axis=[1, 2])], axis=1)
+
+
 class SplitPredictor:
     """The graph from records to labels; `samples` runs it with the weights of a checkpoint."""
 
     def __init__(self, dataset: data_generator.Dataset, model_options, options, own_sizes=False,
-                 with_images=False):
+                 with_images=False, with_loss=False):
         """Builds the graph.
 
         Args:
@@ -76,12 +99,14 @@ class SplitPredictor:
           options: `inference.InferenceOptions`.
           own_sizes: predict every picture at its own size, not at the crop's (batch size 1).
           with_images: whether samples are to hold the pictures themselves.
+          with_loss: whether samples are to hold their loss; not by tiles.
         """
         if (own_sizes or options.tile_size) and dataset.batch_size != 1:
             raise ValueError('Pictures of their own sizes and tiles need batch_size 1. Received '
                              'instead {}.'.format(dataset.batch_size))
         self.dataset = dataset
         self._options = options
+        self._with_loss = with_loss
         self._tile_network = None
         self._graph = tf.Graph()
         with self._graph.as_default():
@@ -114,6 +139,9 @@ class SplitPredictor:
             predicted = self._options.build(
                 images, model_options._replace(crop_size=list(self.dataset.crop_size)))
         fetches[names.OUTPUT_TYPE] = tf.cast(predicted.labels, tf.uint8)
+        if self._with_loss:
+            fetches[_LOSS] = _cross_entropy(predicted.probabilities, batch[names.LABEL],
+                                            self.dataset.ignore_label)
         return fetches
 
     def samples(self, prefix: str):
@@ -151,4 +179,5 @@ class SplitPredictor:
                 return values[key][index, :height, :width] if key in values else None
 
             yield Sample(name.decode('utf-8', 'replace'), cut(names.LABEL),
-                         cut(names.OUTPUT_TYPE), cut(names.ORIGINAL_IMAGE))
+                         cut(names.OUTPUT_TYPE), cut(names.ORIGINAL_IMAGE),
+                         tuple(values[_LOSS][index]) if _LOSS in values else None)

@@ -117,7 +117,7 @@ def test_pictures_without_labels(tmp_path):
 
 def _die_at(number, pairs, output_dir, num_workers):
     """Converts in this process and kills it (-9) at the record of that number."""
-    make = build_data.image_seg_to_tfexample
+    make = build_data.example_of
     made = []
 
     def make_or_die(*args):
@@ -126,7 +126,7 @@ def _die_at(number, pairs, output_dir, num_workers):
             os.kill(os.getpid(), signal.SIGKILL)
         return make(*args)
 
-    build_data.image_seg_to_tfexample = make_or_die
+    build_data.example_of = make_or_die
     convert(pairs, output_dir, num_workers)
 
 
