@@ -32,13 +32,19 @@ _TYPE_NAMES = {int: 'whole numbers', float: 'numbers', str: 'values'}
 class _CommaParser(flags.ArgumentParser):
     """Parses '6,12,18' into a list; the empty string is the empty list."""
 
-    def __init__(self, item_type):
+    def __init__(self, item_type, word=None):
         super(_CommaParser, self).__init__()
         self._item_type = item_type
-        self.syntactic_help = 'comma separated {}, or the flag repeated'.format(
-            _TYPE_NAMES[item_type])
+        self._word = word
+        self._expected = 'comma separated ' + _TYPE_NAMES[item_type]
+        self.syntactic_help = self._expected + ', or the flag repeated'
+        if word:
+            self._expected += ' or the word ' + word
+            self.syntactic_help += '; or the word ' + word
 
     def parse(self, argument):
+        if self._word and argument in (self._word, [self._word]):
+            return [self._word]
         if isinstance(argument, (list, tuple)):
             return [self._item_type(item) for item in argument]
         if not isinstance(argument, str):
@@ -49,7 +55,7 @@ class _CommaParser(flags.ArgumentParser):
         try:
             return [self._item_type(item) for item in items]
         except ValueError:
-            raise ValueError('expected comma separated {}'.format(_TYPE_NAMES[self._item_type]))
+            raise ValueError('expected ' + self._expected)
 
     def flag_type(self):
         return 'list of {}'.format(self._item_type.__name__)
@@ -77,7 +83,8 @@ class _ListFlag(flags.Flag):
         return list(super(_ListFlag, self)._parse(argument))
 
 
-def define_list(name, default, help, item_type=str, length=None, flag_values=flags.FLAGS):
+def define_list(name, default, help, item_type=str, length=None, flag_values=flags.FLAGS,
+                word=None):
     """Defines a flag that takes commas, repetition and the empty list.
 
     Args:
@@ -87,9 +94,11 @@ def define_list(name, default, help, item_type=str, length=None, flag_values=fla
         item_type: str, int or float.
         length: number of items a list that is not empty must have, or None.
         flag_values: where to define it.
+        word: a word that may stand in place of all items; the value is then a list of it.
     """
     flags.DEFINE_flag(
-        _ListFlag(_CommaParser(item_type), _ListSerializer(), name, default, help), flag_values)
+        _ListFlag(_CommaParser(item_type, word), _ListSerializer(), name, default, help),
+        flag_values)
     if length is not None:
         flags.register_validator(
             name, lambda value: not value or len(value) == length,

@@ -86,9 +86,11 @@ flags.DEFINE_boolean('nas_remove_os32_stride', False,
                      'Drop the stride of the branch at output stride 32 in NAS backbones.')
 
 # Loss.
+BALANCED = 'auto'
 cli.define_list('label_weights', None,
-                'Loss weight of each class, in class order. All 1.0 when not given.',
-                item_type=float)
+                'Loss weight of each class, in class order. All 1.0 when not given. The word auto '
+                "takes those that balance the classes, from the data set's report.",
+                item_type=float, word=BALANCED)
 
 
 def _whole_numbers(name, values):
@@ -97,6 +99,16 @@ def _whole_numbers(name, values):
     except ValueError:
         raise errors.UserError('--{}={}: expected whole numbers with commas between them.'.format(
             name, ','.join(values)))
+
+
+def _label_weights():
+    weights = FLAGS.label_weights
+    # Training has put numbers in place of the word; for other commands there is no loss.
+    if not weights or weights == [BALANCED]:
+        return 1.0
+    if BALANCED in weights:
+        raise errors.UserError('--label_weights: either {} or one number a class.'.format(BALANCED))
+    return weights
 
 
 def _dense_prediction_cell():
@@ -134,7 +146,7 @@ def model_options_from_flags(outputs_to_num_classes, crop_size=None, atrous_rate
             NAS_STEM_FILTERS: FLAGS.nas_stem_output_num_conv_filters,
             NAS_CLASSIFICATION_HEAD: FLAGS.nas_use_classification_head,
             NAS_REMOVE_OS32_STRIDE: FLAGS.nas_remove_os32_stride},
-        label_weights=FLAGS.label_weights or 1.0,
+        label_weights=_label_weights(),
         **{name: getattr(FLAGS, name) for name in _COPIED})
     validate_model_options(options)
     return options

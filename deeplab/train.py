@@ -16,6 +16,7 @@ import os
 import signal
 
 from absl import flags
+from absl import logging
 
 from deeplab import augmentation_flags
 from deeplab import cli
@@ -24,6 +25,7 @@ from deeplab import job_platform
 from deeplab import run_config
 from deeplab import train_evaluation
 from deeplab.datasets import data_generator
+from deeplab.datasets import dataset_report
 from deeplab.datasets import descriptions
 from deeplab.training import cluster
 from deeplab.training import cluster_config
@@ -187,6 +189,17 @@ def _dataset_maker(options, crop_size, augmentation):
     return make
 
 
+def _balance_classes(description):
+    """Puts the weights of the data set's report in the place of --label_weights=auto."""
+    if FLAGS.label_weights != [common.BALANCED]:
+        return
+    weights = dataset_report.label_weights_of(
+        description, FLAGS.train_split, FLAGS.dataset, FLAGS.dataset_dir)
+    FLAGS['label_weights'].value = weights
+    logging.info('Weights of the classes in the loss, from the report on split %s:\n%s',
+                 FLAGS.train_split, dataset_report.format_weights(weights, description))
+
+
 def _saved_config(description):
     """What the other commands need to know about this run."""
     own = [flag.name for module, defined in FLAGS.flags_by_module_dict().items()
@@ -224,6 +237,7 @@ def main(_):
     options = _training_options()
     if members:
         options = members.applied_to(options)
+    _balance_classes(description)
     model_options = common.model_options_from_flags(
         {common.OUTPUT_TYPE: description.num_classes}, crop_size=crop_size,
         atrous_rates=FLAGS.atrous_rates, output_stride=FLAGS.output_stride)

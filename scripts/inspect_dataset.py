@@ -43,6 +43,8 @@ def define_flags():
                         'describes it. Default: the dataset.json in --dataset_dir.')
     cli.define_list('splits', None, 'Splits to look at. Default: all that have shards.')
     flags.DEFINE_string('output_dir', './inspection', 'Folder for report and sheets.')
+    flags.DEFINE_boolean('save_report', False, 'Also put the report into the dataset.json of '
+                         '--dataset_dir, where --label_weights=auto of training looks for it.')
     flags.DEFINE_integer('num_images', 20, 'Pictures on a sheet.', lower_bound=1)
     flags.DEFINE_integer('num_workers', 0, 'Processes at work; 0 takes one for each core.',
                          lower_bound=0)
@@ -105,6 +107,15 @@ def _complain(split, wrong, description):
                   '{} ({} pixels)'.format(label, pixels) for label, pixels in wrong.items())))
 
 
+def _save_report(description, summaries):
+    """Adds the report to the description beside the records, where a converter would put it."""
+    splits = dict(description.report.get('splits', {}), **summaries)
+    path = os.path.join(FLAGS.dataset_dir, descriptions.FILE_NAME)
+    descriptions.save(
+        description._replace(report=dict(description.report, splits=splits)), path)
+    print('\nreport put into ' + path)
+
+
 def main(_):
     description = descriptions.load(FLAGS.dataset or FLAGS.dataset_dir, FLAGS.dataset_dir)
     splits = FLAGS.splits or records.splits_found(FLAGS.dataset_dir)
@@ -125,6 +136,8 @@ def main(_):
     image_files.write_text(os.path.join(FLAGS.output_dir, 'report.json'),
                            json.dumps(report, indent=2) + '\n')
     print('\n' + dataset_report.format_report(report, description))
+    if FLAGS.save_report:
+        _save_report(description, summaries)
     for split in splits:
         _complain(split, wrong[split], description)
 

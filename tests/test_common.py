@@ -50,6 +50,21 @@ def test_flags_reach_the_options():
     assert options.atrous_rates == [6, 12, 18]
 
 
+def test_label_weights_are_numbers_or_one_word():
+    flag = common.FLAGS['label_weights']
+    with flagsaver.flagsaver():
+        for argument, weights in (('0.5,2', [0.5, 2.0]), ('auto', 1.0)):
+            flag.present = 0
+            flag.parse(argument)
+            options = common.model_options_from_flags({names.OUTPUT_TYPE: 2})
+            assert options.label_weights == weights
+        flag.parse('3')
+        with pytest.raises(errors.UserError, match='--label_weights: either auto or one number'):
+            common.model_options_from_flags({names.OUTPUT_TYPE: 2})
+        with pytest.raises(flags.IllegalFlagValueError, match='numbers or the word auto'):
+            flag.parse('autp')
+
+
 @flagsaver.flagsaver(decoder_output_stride=['four'])
 def test_words_for_strides_are_a_users_mistake():
     with pytest.raises(errors.UserError, match='decoder_output_stride=four'):

@@ -9,6 +9,7 @@ import collections
 import numpy as np
 import tabulate
 
+from deeplab import errors
 from deeplab.datasets import eval_crop
 
 _LABELS = 256
@@ -145,6 +146,34 @@ def summarize(statistics: SplitStatistics, num_classes: int, ignore_label: int,
             ('label_weights', balancing_weights(statistics, num_classes, ignore_label)),
         ])
     return summary
+
+
+def label_weights_of(description, split: str, dataset: str, dataset_dir: str) -> list:
+    """Returns the loss weights that balance the classes of a split, from its report.
+
+    Args:
+        description: descriptions.Description.
+        split: name of the split.
+        dataset, dataset_dir: as given by the user, for the message.
+
+    Raises:
+        UserError: the report does not tell, with the command that makes one that does.
+    """
+    weights = description.report.get('splits', {}).get(split, {}).get('label_weights')
+    if weights is None or len(weights) != description.num_classes:
+        raise errors.UserError(
+            'The description of data set {} holds no report on the labels of split {}, so there '
+            'are no weights to balance its classes. Make one: python scripts/inspect_dataset.py '
+            '--dataset={} --dataset_dir={} --splits={} --save_report'.format(
+                description.name, split, dataset, dataset_dir, split))
+    return [float(weight) for weight in weights]
+
+
+def format_weights(weights, description) -> str:
+    """Returns loss weights as a table with the names of the classes."""
+    return tabulate.tabulate(
+        [[label, description.class_name(label)[:_LONGEST_NAME], weight]
+         for label, weight in enumerate(weights)], headers=['class', 'name', 'weight'])
 
 
 def _size(size):

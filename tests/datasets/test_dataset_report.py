@@ -1,6 +1,8 @@
 """The report: counts, weights, and what people read."""
 import numpy as np
+import pytest
 
+from deeplab import errors
 from deeplab.datasets import dataset_report
 from deeplab.datasets import descriptions
 
@@ -66,3 +68,18 @@ def test_the_report_reads_well():
     assert 'No pixel in train of class 2 (' in text
     assert '--label_weights that balance the classes of train: 0.637' in text
     assert max(len(line) for line in lines[:9]) < 100
+
+
+def test_weights_are_found_in_the_report():
+    summary = dataset_report.summarize(statistics(), 3, 255)
+    described = descriptions.Description('own', {'train': 3}, 3, class_names=('road', 'car', 'sky'),
+                                         report={'splits': {'train': summary}})
+    weights = dataset_report.label_weights_of(described, 'train', 'own', 'data/own')
+    assert weights == summary['label_weights']
+    table = dataset_report.format_weights(weights, described).splitlines()
+    assert table[0].split() == ['class', 'name', 'weight']
+    assert table[2].split() == ['0', 'road', str(weights[0])]
+    with pytest.raises(errors.UserError) as caught:
+        dataset_report.label_weights_of(described, 'val', 'own.json', 'data/own')
+    assert str(caught.value).endswith('python scripts/inspect_dataset.py --dataset=own.json '
+                                      '--dataset_dir=data/own --splits=val --save_report')

@@ -7,6 +7,7 @@ from PIL import Image
 
 from deeplab import errors
 from deeplab.datasets import data_generator
+from deeplab.datasets import dataset_report
 from deeplab.datasets import descriptions
 from deeplab.datasets import inspection
 from deeplab.utils import get_dataset_colormap
@@ -103,6 +104,19 @@ def test_the_command_writes_report_and_sheets(tmp_path):
     assert report['splits']['train']['images'] == 5
     for name in ('train_pictures', 'train_training', 'test_pictures'):
         assert min(Image.open(str(tmp_path / 'out/{}.png'.format(name))).size) > 100
+
+
+def test_a_saved_report_holds_label_weights(tmp_path):
+    write(tmp_path / 'data', count=2)
+    result = inspect(tmp_path, '--splits=train', '--save_report', with_session=True)
+    assert result.status == 0, result.stderr
+    description = descriptions.load(str(tmp_path / 'data'))
+    report = json.loads((tmp_path / 'out/report.json').read_text())
+    assert description.report == {'splits': report['splits']}
+    assert description.class_names == ('a', 'b', 'c')
+    weights = dataset_report.label_weights_of(description, 'train', 'own', 'data')
+    assert '--label_weights that balance the classes of train: {}'.format(
+        ','.join('{:g}'.format(weight) for weight in weights)) in result.stdout
 
 
 def test_labels_out_of_range_are_pointed_out(tmp_path):
