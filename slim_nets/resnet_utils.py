@@ -9,6 +9,8 @@ import collections
 
 import tensorflow.compat.v1 as tf
 import tf_slim as slim
+
+from slim_nets import boundaries
 # Image pixels per position of the first block's input: a convolution and a pooling of stride 2.
 ROOT_STRIDE = 4
 
@@ -197,6 +199,7 @@ def stack_blocks_dense(net: tf.Tensor, blocks, output_stride: int = None,
         ValueError: the blocks do not come by this stride.
     """
     budget = _StrideBudget(stride_within_blocks(output_stride, blocks))
+    boundaries.mark(net)
     for block in blocks:
         with tf.variable_scope(block.scope, 'block', [net]) as scope:
             held_back = 1
@@ -206,7 +209,8 @@ def stack_blocks_dense(net: tf.Tensor, blocks, output_stride: int = None,
                     stride, held_back = 1, stride
                 rate = budget.rate
                 with tf.variable_scope('unit_{}'.format(number), values=[net]):
-                    net = block.unit_fn(net, rate=rate, **dict(unit, stride=budget.spend(stride)))
+                    net = boundaries.mark(block.unit_fn(
+                        net, rate=rate, **dict(unit, stride=budget.spend(stride))))
             net = slim.utils.collect_named_outputs(outputs_collections, scope.name, net)
             net = subsample(net, budget.spend(held_back))
     return net

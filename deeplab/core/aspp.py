@@ -4,6 +4,7 @@ import tf_slim as slim
 
 from deeplab.core import image_pooling
 from deeplab.core import utils
+from slim_nets import draws
 
 ASPP_SCOPE = 'aspp'
 CONCAT_PROJECTION_SCOPE = 'concat_projection'
@@ -53,6 +54,6 @@ def aspp(features, model_options, weight_decay=0.0001, is_training=False):
     if model_options.aspp_with_concat_projection:
         joined = slim.conv2d(joined, model_options.aspp_convs_filters, 1,
                              scope=CONCAT_PROJECTION_SCOPE)
-        joined = slim.dropout(joined, keep_prob=DROPOUT_KEEP_PROB, is_training=is_training,
-                              scope=CONCAT_PROJECTION_SCOPE + '_dropout')
+        joined = draws.dropout(joined, keep_prob=DROPOUT_KEEP_PROB, is_training=is_training,
+                               scope=CONCAT_PROJECTION_SCOPE + '_dropout')
     return joined if gate is None else joined * gate

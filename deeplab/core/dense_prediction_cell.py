@@ -16,6 +16,7 @@ from deeplab.core.dense_prediction_cell_config import conv_rate_multiplier
 from deeplab.core.dense_prediction_cell_config import load_config
 from deeplab.core.head_scope import head_arg_scope
 from deeplab.errors import UserError
+from slim_nets import draws
 
 __all__ = ('CellHparams', 'DensePredictionCell', 'conv_rate_multiplier',
            'dense_prediction_cell_hparams', 'load_config', 'pyramid_pooling_sizes')
@@ -174,8 +175,8 @@ class DensePredictionCell(object):
 
     def _project(self, features, is_training):
         def dropout(tensor):
-            return slim.dropout(tensor, self.hparams.dropout_keep_prob, is_training=is_training,
-                                scope=CONCAT_PROJECTION_SCOPE + '_dropout')
+            return draws.dropout(tensor, self.hparams.dropout_keep_prob, is_training=is_training,
+                                 scope=CONCAT_PROJECTION_SCOPE + '_dropout')
 
         if self.hparams.dropout_on_concat_features:
             features = dropout(features)

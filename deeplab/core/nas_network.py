@@ -14,6 +14,7 @@ from deeplab.core import nas_genotypes
 from deeplab.core import utils
 from deeplab.errors import UserError
 from deeplab.errors import nearest
+from slim_nets import boundaries
 from slim_nets import resnet_utils
 from slim_nets.nasnet.hparams import HParams
 
@@ -101,7 +102,7 @@ def _stem(images, batch_norm_fn):
 def _cell_points(images, cell, backbone, filter_scaling_rate, batch_norm_fn, remove_os32_stride):
     """Builds stem and cells, yielding each end point as (name, tensor)."""
     outputs = _stem(images, batch_norm_fn)
-    yield 'Stem', outputs[-1]
+    yield 'Stem', boundaries.mark(outputs[-1])
     level = 0
     for number, next_level in enumerate(backbone):
         net, stride = outputs[-1], 1
@@ -114,7 +115,7 @@ def _cell_points(images, cell, backbone, filter_scaling_rate, batch_norm_fn, rem
         outputs.append(cell(net, scope='cell_{}'.format(number), stride=stride,
                             filter_scaling=filter_scaling_rate ** next_level,
                             prev_layer=outputs[-2], cell_num=number))
-        yield 'Cell_{}'.format(number), outputs[-1]
+        yield 'Cell_{}'.format(number), boundaries.mark(outputs[-1])
         level = next_level
 
 

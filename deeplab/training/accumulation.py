@@ -2,6 +2,26 @@
 import tensorflow.compat.v1 as tf
 
 
+class PartNumber(object):
+    """Counts the parts of a batch, from 0, so that each can draw random numbers of its own.
+
+    A local variable: a run begins and resumes between batches.
+    """
+
+    def __init__(self):
+        self._number = tf.Variable(0, dtype=tf.int64, trainable=False, name='part_number',
+                                   collections=[tf.GraphKeys.LOCAL_VARIABLES])
+        self.value = self._number.read_value()
+
+    def advance_op(self):
+        """An op that counts on; make it under a control dependency on the use of `value`."""
+        return self._number.assign_add(1).op
+
+    def reset_op(self):
+        """An op that begins again; make it under a control dependency on the use of `value`."""
+        return self._number.assign(0).op
+
+
 class WeightedMean(object):
     """Means of tensors over a few runs, each run weighing as much as it says.
 

@@ -2,16 +2,20 @@
 import collections
 
 import tensorflow.compat.v1 as tf
+import tf_slim as slim
 
 from deeplab import compat
 from deeplab import model
 from deeplab.errors import UserError
 from deeplab.names import IMAGE, IMAGE_NAME, LABEL, OUTPUT_TYPE
+from deeplab.training import acceleration
 from deeplab.training import accumulation
 from deeplab.training import options as training_options
+from deeplab.training import recomputation
 from deeplab.utils import gradients
 from deeplab.utils import learning_rates
 from deeplab.utils import losses
+from slim_nets import draws
 from slim_nets.deployment import model_deploy
 
 # Tensors of a training step. Fetching train_op makes the step; all other values are those it was
@@ -125,6 +129,22 @@ def _learning_rate(options, global_step):
             if options.optimizer == 'adam' else scheduled)
 
 
+def repeatable_draws(options, global_step, part):
+    """An arg scope in which dropout draws by seed, step and clone; empty without a seed.
+
+    Args:
+      options: a TrainingOptions.
+      global_step: the variable.
+      part: the PartNumber of the batch; may be None without a seed.
+    """
+    if options.seed is None:
+        return slim.arg_scope([])
+    run = (tf.cast(global_step.read_value(), tf.int64) * options.gradient_accumulation_steps
+           + part.value)
+    return slim.arg_scope([draws.dropout, draws.uniform],
+                          repeat=draws.Repeat([options.seed, options.task], run))
+
+
 def scale_gradients(grads_and_vars, options):
     """Applies the multipliers of biases and last layers."""
     last_layers = model.get_extra_layer_scopes(options.last_layers_contain_logits_only)
@@ -179,7 +199,12 @@ def build(options, model_options, dataset):
     # The counter stays on the CPU (or the parameter servers): there are no GPU kernels for it.
     with tf.device(model_deploy.DeploymentConfig.variables_device(config)):
         global_step = tf.train.get_or_create_global_step()
-    clones = build_clones(options, model_options, dataset, config)
+    with tf.device(config.inputs_device()):
+        # With a single part as well: one op more or less here gives all that is drawn by the
+        # graph's seed, initial weights among them, other values.
+        part = accumulation.PartNumber() if options.seed is not None else None
+    with repeatable_draws(options, global_step, part):
+        clones = build_clones(options, model_options, dataset, config)
     updates = tf.get_collection(tf.GraphKeys.UPDATE_OPS, clones[0].scope)
     if options.quantize_delay_step >= 0:
         _quantize(options.quantize_delay_step)
@@ -187,10 +212,14 @@ def build(options, model_options, dataset):
     with tf.device(config.optimizer_device()):
         rate = _learning_rate(options, global_step)
         optimizer = _OPTIMIZERS[options.optimizer](options, rate)
+        if options.recompute_activations:
+            optimizer = recomputation.RecomputingOptimizer(optimizer)
+        optimizer = acceleration.scaled(optimizer, options)
     with tf.device(config.variables_device()):
         if options.gradient_accumulation_steps > 1:
             work, mean = _accumulated_work(clones, optimizer)
-            accumulate_op = tf.group(mean.add_op, *updates)
+            with tf.control_dependencies([mean.add_op]):
+                accumulate_op = tf.group(*(updates + ([part.advance_op()] if part else [])))
         else:
             work, mean, accumulate_op = _work(clones, optimizer), None, None
         grads_and_vars = scale_gradients(work.grads_and_vars, options)
@@ -201,7 +230,7 @@ def build(options, model_options, dataset):
         updates.append(optimizer.apply_gradients(grads_and_vars, global_step=global_step))
         if mean is not None:
             with tf.control_dependencies(updates + mean.means):
-                updates.append(mean.reset_op())
+                updates.extend([mean.reset_op()] + ([part.reset_op()] if part else []))
         with tf.control_dependencies([tf.group(*updates)]):
             train_op = tf.identity(work.total_loss, name='train_op')
             steps_done = global_step.read_value()

@@ -92,7 +92,7 @@ class _Run(object):
                          '--training_number_of_steps=%d.', origin.checkpoint or 'the training',
                          origin.step, self._options.training_number_of_steps)
             return Result(origin.step, None, origin.checkpoint, None)
-        with tf.Graph().as_default(), tf.device(self._worker.device):
+        with tf.Graph().as_default(), tf.device(self._worker.device), loop.memory_advice():
             return self._train(origin)
 
     def _find_origin(self):

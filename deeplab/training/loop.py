@@ -1,4 +1,5 @@
 """The steps of a run: train, look, report, save, until the last one or a reason to stop."""
+import contextlib
 import os
 import time
 
@@ -7,6 +8,7 @@ import numpy as np
 import tensorflow.compat.v1 as tf
 
 from deeplab.errors import UserError
+from deeplab.training import acceleration
 from deeplab.training import profiling
 from deeplab.training import progress
 
@@ -35,6 +37,7 @@ class Loop(object):
         self._clock = progress.StepClock()
         self._profiler = profiling.Profiler(options.profile_logdir)
         self._pictures_due = time.time()
+        self._skipped = 0
         self.loss = None
 
     def run(self, session, step, stop):
@@ -60,6 +63,8 @@ class Loop(object):
             before, step = step, int(values['global_step'])
             self.loss = float(values['total_loss'])
             self._clock.tick(step - before)
+            if self._is_skipped(values):
+                continue
             self._stop_if_not_finite(values)
             if 'image_summary' in values:
                 self._reporters.pictures(values['image_summary'], step)
@@ -112,10 +117,17 @@ class Loop(object):
             for _ in range(self._options.gradient_accumulation_steps - 1):
                 session.run(self._tensors.accumulate_op)
             return self._profiler.run(session, fetches)
-        except tf.errors.ResourceExhaustedError as error:
-            raise UserError(_memory_advice(error))
+        except tf.errors.ResourceExhaustedError:
+            raise  # Not of the input; see memory_advice.
         except tf.errors.OpError as error:
             raise self._translate_error(error)
+
+    def _is_skipped(self, values):
+        """Whether mixed precision has left the step out, a gradient being too large for it."""
+        left_out = (self._options.mixed_precision and np.isfinite(values['total_loss'])
+                    and not np.isfinite(values['gradient_norm']))
+        self._skipped = self._skipped + 1 if left_out else 0
+        return 0 < self._skipped <= acceleration.MOST_SKIPPED
 
     def _stop_if_not_finite(self, values):
         if np.isfinite(values['total_loss']) and np.isfinite(values['gradient_norm']):
@@ -131,8 +143,15 @@ class Loop(object):
                 self._writer and self._writer.latest))
 
 
-def _memory_advice(error):
-    return ('Out of memory ({}). What needs less: a smaller --train_batch_size or '
-            '--train_crop_size, --gradient_accumulation_steps (the same update from smaller parts '
-            'of the batch), --output_stride=16 in place of 8.'.format(
+@contextlib.contextmanager
+def memory_advice():
+    """Turns TensorFlow's word that memory does not suffice into a UserError with advice."""
+    try:
+        yield
+    except tf.errors.ResourceExhaustedError as error:
+        raise UserError(
+            'Out of memory ({}). What needs less: --gradient_accumulation_steps (the same update '
+            'from smaller parts of the batch), --recompute_activations (slower), '
+            '--mixed_precision (on a GPU that has float16 units), a smaller --train_batch_size or '
+            '--train_crop_size, --output_stride=16 in place of 8.'.format(
                 error.message.splitlines()[0]))

@@ -3,6 +3,7 @@ import collections
 import re
 
 from deeplab.errors import UserError
+from deeplab.training import acceleration
 from deeplab.utils import learning_rates
 
 # field: default. The flags of train.py take their defaults from here.
@@ -55,6 +56,9 @@ _FIELDS = (
     # Batch, devices and machines.
     ('train_batch_size', 8),
     ('gradient_accumulation_steps', 1),
+    ('recompute_activations', False),
+    ('mixed_precision', False),
+    ('xla', False),
     ('num_clones', 1),
     ('clone_on_cpu', False),
     ('master', ''),
@@ -157,6 +161,15 @@ def _validate_cluster(options):
                         .format(options.num_ps_tasks))
 
 
+def _validate_switches(options):
+    acceleration.validate(options)
+    for name in ('recompute_activations', 'mixed_precision'):
+        if getattr(options, name) and options.quantize_delay_step >= 0:
+            raise UserError('--{} does not go together with --quantize_delay_step={}, whose ranges '
+                            'are part of the forward pass; leave one of them out.'.format(
+                                name, options.quantize_delay_step))
+
+
 def validate(options: TrainingOptions) -> None:
     """Checks the options before any graph is built.
 
@@ -183,4 +196,5 @@ def validate(options: TrainingOptions) -> None:
     if options.quantize_delay_step >= 0 and options.num_clones > 1:
         raise UserError('--quantize_delay_step works with one clone only, got --num_clones={}.'
                         .format(options.num_clones))
+    _validate_switches(options)
     learning_rates.validate(schedule(options))

@@ -12,6 +12,7 @@ import inspect
 import tensorflow.compat.v1 as tf
 import tf_slim as slim
 
+from slim_nets import boundaries
 from slim_nets.mobilenet import conv_blocks
 from slim_nets.mobilenet import scopes
 from slim_nets.mobilenet import spec
@@ -130,7 +131,7 @@ def mobilenet_base(inputs, conv_defs, multiplier=1.0, final_endpoint=None, outpu
             scopes.arg_scopes(conv_defs.get('defaults', {}), overrides):
         for name, layer in zip(names, layers):
             params = spec.layer_arguments(layer, multiplier, strides)
-            net = _build_layer(layer, net, params, use_explicit_padding)
+            net = boundaries.mark(_build_layer(layer, net, params, use_explicit_padding))
             end_points[name] = net
             layer_names[_folder(net.name)] = name
             if name == final_endpoint:

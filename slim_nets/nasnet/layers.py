@@ -8,6 +8,8 @@ from typing import List
 import tensorflow.compat.v1 as tf
 import tf_slim as slim
 
+from slim_nets import draws
+
 DATA_FORMAT_NCHW = 'NCHW'
 DATA_FORMAT_NHWC = 'NHWC'
 # The default of every `data_format` below: a layer called outside a builder's arg scope, which
@@ -93,7 +95,7 @@ def drop_path(net, keep_prob, is_training=True):
     """
     if not is_training:
         return net
-    draw = tf.random_uniform([tf.shape(net)[0], 1, 1, 1], dtype=tf.float32)
+    draw = draws.uniform([tf.shape(net)[0], 1, 1, 1])
     kept = tf.floor(draw + keep_prob)
     return net * tf.cast(kept / keep_prob, net.dtype)
 
