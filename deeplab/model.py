@@ -19,6 +19,7 @@ from deeplab.core.decoder import DECODER_SCOPE
 from deeplab.core.dense_prediction_cell import META_ARCHITECTURE_SCOPE
 from deeplab.core.image_pooling import IMAGE_POOLING_SCOPE
 from deeplab.core.logits import LOGITS_SCOPE_NAME
+from slim_nets import boundaries
 
 MERGED_LOGITS_SCOPE = 'merged_logits'
 PROB_SUFFIX = '_prob'
@@ -171,8 +172,9 @@ def _single_scale_logits(images, model_options, weight_decay, reuse, is_training
         images, model_options, weight_decay=weight_decay, reuse=reuse, is_training=is_training,
         fine_tune_batch_norm=fine_tune_batch_norm,
         nas_training_hyper_parameters=nas_training_hyper_parameters)
+    boundaries.mark(features)
     if model_options.decoder_output_stride:
-        features = decoder.decode(
+        features = boundaries.mark(decoder.decode(
             features, end_points, _size_of(images, model_options),
             model_options.decoder_output_stride,
             use_separable_conv=model_options.decoder_use_separable_conv,
@@ -183,7 +185,7 @@ def _single_scale_logits(images, model_options, weight_decay, reuse, is_training
             train_batch_norm=is_training and fine_tune_batch_norm,
             use_bounded_activation=model_options.use_bounded_activation,
             sync_batch_norm_method=model_options.sync_batch_norm_method,
-            batch_norm_decay=model_options.batch_norm_decay)
+            batch_norm_decay=model_options.batch_norm_decay))
     outputs_to_logits = {}
     for output, num_classes in sorted(model_options.outputs_to_num_classes.items()):
         if model_options.decoder_output_is_logits:

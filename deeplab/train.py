@@ -79,6 +79,11 @@ _FLOATS = {
     'top_k_percent_pixels': 'Share of the hardest pixels that make the loss, above 0 to 1.',
 }
 _BOOLEANS = {
+    'recompute_activations': 'Keep only the activations between the blocks of the network and '
+                             'compute the others again for the gradients: less memory, slower.',
+    'mixed_precision': 'Compute in 16 bits where it does no harm, with variables and loss in 32: '
+                       'float16 on a GPU, bfloat16 on a CPU (TensorFlow 2.x).',
+    'xla': 'Compile the graph by XLA.',
     'clone_on_cpu': 'Put the clones on the CPU.',
     'save_summaries_images': 'Also write images, labels and predictions to TensorBoard.',
     'learning_rate_staircase': 'The step policy decays in jumps; otherwise continuously.',
