@@ -83,7 +83,7 @@ def _check_to_the_end(picture):
     if picture.format == 'PNG':
         picture.verify()
         return
-    picture.draft(picture.mode, (picture.width // 8, picture.height // 8))
+    picture.draft(picture.mode, (max(1, picture.width // 8), max(1, picture.height // 8)))
     picture.load()
 
 
