@@ -1,12 +1,16 @@
 """train.py from its command line: a run, its configuration, and mistakes in one line."""
 import json
 import os
+import re
 import subprocess
 import sys
 
+from absl import flags
+from absl.testing import flagsaver
 import numpy as np
 import pytest
 
+from deeplab import train
 from tests.datasets import record_factory
 from tests.training import tiny
 
@@ -48,9 +52,14 @@ def _flags(data, logdir, name='good', **changes):
 
 def test_a_run_and_its_continuation(data, tmp_path):
     logdir = tmp_path / 'run'
-    status, errors, done = _start(*_flags(data, logdir))
+    status, errors, done = _start(*_flags(data, logdir, eval_every_steps=2, eval_split='train'))
     assert (status, errors) == (0, [])
-    assert 'step 2/2  loss ' in done.stderr
+    # Plain lines where there is no terminal, of evaluation as well.
+    lines = done.stderr.splitlines()
+    assert len([line for line in lines if ' step 2/2  loss ' in line]) == 1
+    assert len([line for line in lines if ' step 2/2  mean IoU ' in line]) == 1
+    assert '\r' not in done.stderr
+    assert (logdir / 'best' / 'model.ckpt-2.index').exists()
     values = tiny.values_of(str(logdir / 'model.ckpt-2'))
     assert values['logits/semantic/weights'].shape[-1] == 3
     assert values['logits/semantic/weights/Momentum'].any()
@@ -103,3 +112,20 @@ def test_mistakes_are_one_line_and_leave_nothing(data, tmp_path, name, changes, 
         assert part in errors[0]
     assert not [entry for entry in (os.listdir(str(logdir)) if logdir.exists() else [])
                 if 'ckpt' in entry]
+
+
+def test_the_page_tells_of_every_flag_and_of_no_other():
+    """Each flag that training defines is in g3doc/training.md, and each flag in its tables is one."""
+    with flagsaver.flagsaver():
+        train.define_flags()
+        by_module = flags.FLAGS.flags_by_module_dict()
+        defined = {flag.name for module, own in by_module.items() if module.startswith('deeplab.')
+                   for flag in own}
+    with open(os.path.join(_ROOT, 'g3doc', 'training.md')) as stream:
+        page = stream.read()
+    named = set(re.findall(r'--(\w+)', page))
+    in_tables = set()
+    for cell in re.findall(r'^\| (`--[^|]*)\|', page, re.MULTILINE):
+        in_tables.update(re.findall(r'--(\w+)', cell))
+    assert sorted(defined - named) == []
+    assert sorted(in_tables - defined) == []

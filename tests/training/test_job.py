@@ -386,9 +386,3 @@ def test_clock_leaves_out_the_first_step_and_pauses():
         pass
     clock.tick()
     assert clock.read() == 10.0  # 40 seconds since 11, of which 30 paused, at 51
-
-
-@pytest.mark.parametrize('seconds, text', [
-    (0, '0s'), (59.4, '59s'), (60, '1m00s'), (725, '12m05s'), (10920, '3h02m')])
-def test_durations(seconds, text):
-    assert progress.duration(seconds) == text
