@@ -16,6 +16,7 @@ from absl import flags
 from absl.testing import flagsaver
 import numpy as np
 import pytest
+import tensorflow.compat.v1 as tf
 import yaml
 
 from deeplab import compat
@@ -199,8 +200,14 @@ def _check_pipeline(done):
     assert config['flags']['train_crop_size'] == ['65', '65']
     assert config['data']['num_classes'] == 151
 
+    # A graph of the crop, the classes and the network of the training, which no flag has told.
     assert os.listdir(export.folder) == ['frozen_inference_graph.pb']
-    assert '0 of' in export.stdout[0] and 'labels differ' in export.stdout[0]
+    graph_def = tf.GraphDef()
+    with open(os.path.join(export.folder, 'frozen_inference_graph.pb'), 'rb') as stream:
+        graph_def.ParseFromString(stream.read())
+    names = {node.name for node in graph_def.node}
+    assert {'ImageTensor', 'SemanticPredictions'} <= names
+    assert any(name.startswith('decoder/') for name in names)
 
 
 def test_pipeline(tmp_path):
