@@ -11,6 +11,12 @@ SIGTERM save first. Fine-tuning on another data set, with few images a batch:
         --tf_initial_checkpoint=models/pascal/model.ckpt-30000 --initialize_last_layer=false \
         --last_layers_contain_logits_only --fine_tune_batch_norm=false --train_batch_size=4 \
         --train_crop_size=321,321 --base_learning_rate=0.001 --training_number_of_steps=500
+
+Evaluating on the way keeps the best checkpoint in --train_logdir/best, and may end the training:
+
+    python deeplab/train.py ... --eval_every_steps=100 --eval_split=val --patience=5
+
+g3doc/training.md tells of every flag.
 """
 import os
 import signal
