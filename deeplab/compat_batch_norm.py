@@ -89,34 +89,50 @@ class BatchNormalization:
 
     def _normalise(self, inputs, training):
         """Returns (outputs, mean, variance); the last two are this batch's when training."""
-        size = self.moving_mean.shape
-        gamma = tf.ones(size, self.moving_mean.dtype) if self.gamma is None else self.gamma
-        beta = tf.zeros(size, self.moving_mean.dtype) if self.beta is None else self.beta
-        rank = inputs.shape.ndims
-        if rank == 4 and self._fused:
+        if self.is_fused(inputs):
+            gamma, beta = self._gamma_and_beta()
             statistics = {} if training else {'mean': tf.convert_to_tensor(self.moving_mean),
                                               'variance': tf.convert_to_tensor(
                                                   self.moving_variance)}
             return tf.nn.fused_batch_norm(
-                inputs, gamma, beta, epsilon=max(self._epsilon, _SMALLEST_FUSED_EPSILON),
+                inputs, gamma, beta, epsilon=self.effective_epsilon(inputs),
                 data_format='NCHW' if self._axis == 1 else 'NHWC', is_training=training,
                 **statistics)
-        return self._normalise_unfused(inputs, gamma, beta, training, rank)
+        return self._normalise_unfused(inputs, training)
 
-    def _normalise_unfused(self, inputs, gamma, beta, training, rank):
-        channel_axis = self._axis % rank
+    def is_fused(self, inputs) -> bool:
+        """Whether `inputs` go through TensorFlow's fused kernels."""
+        return inputs.shape.ndims == 4 and self._fused
+
+    def effective_epsilon(self, inputs) -> float:
+        """The epsilon that acts on `inputs`."""
+        if self.is_fused(inputs):
+            return max(self._epsilon, _SMALLEST_FUSED_EPSILON)
+        return self._epsilon
+
+    def _gamma_and_beta(self):
+        size, dtype = self.moving_mean.shape, self.moving_mean.dtype.base_dtype
+        return (tf.ones(size, dtype) if self.gamma is None else self.gamma,
+                tf.zeros(size, dtype) if self.beta is None else self.beta)
+
+    def _normalise_unfused(self, inputs, training):
         if training:
-            others = [axis for axis in range(rank) if axis != channel_axis]
-            mean, variance = tf.nn.moments(tf.cast(inputs, gamma.dtype), others)
+            rank = inputs.shape.ndims
+            others = [axis for axis in range(rank) if axis != self._axis % rank]
+            mean, variance = tf.nn.moments(
+                tf.cast(inputs, self.moving_mean.dtype.base_dtype), others)
         else:
             mean = tf.convert_to_tensor(self.moving_mean)
             variance = tf.convert_to_tensor(self.moving_variance)
-        aligned = [1] * rank
-        aligned[channel_axis] = -1
-        factor = tf.cast(gamma * tf.rsqrt(variance + self._epsilon), inputs.dtype)
+        return self._scale_and_shift(inputs, mean, variance, self._epsilon), mean, variance
+
+    def _scale_and_shift(self, inputs, mean, variance, epsilon):
+        gamma, beta = self._gamma_and_beta()
+        aligned = [1] * inputs.shape.ndims
+        aligned[self._axis] = -1
+        factor = tf.cast(gamma * tf.rsqrt(variance + epsilon), inputs.dtype)
         offset = tf.cast(beta, inputs.dtype) - tf.cast(mean, inputs.dtype) * factor
-        outputs = inputs * tf.reshape(factor, aligned) + tf.reshape(offset, aligned)
-        return outputs, mean, variance
+        return inputs * tf.reshape(factor, aligned) + tf.reshape(offset, aligned)
 
     def _register_updates(self, mean, variance, rate):
         for moving, batch in ((self.moving_mean, mean), (self.moving_variance, variance)):

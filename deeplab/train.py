@@ -91,6 +91,7 @@ _BOOLEANS = {
                        'float16 on a GPU, bfloat16 on a CPU (TensorFlow 2.x).',
     'xla': 'Compile the graph by XLA.',
     'clone_on_cpu': 'Put the clones on the CPU.',
+    'sync_batch_norm': 'Batch norm takes its statistics over the images of all clones.',
     'save_summaries_images': 'Also write images, labels and predictions to TensorBoard.',
     'learning_rate_staircase': 'The step policy decays in jumps; otherwise continuously.',
     'upsample_logits': 'For the loss, bring logits up to the size of the labels; otherwise labels '

@@ -6,6 +6,7 @@ import tf_slim as slim
 
 from deeplab import compat
 from deeplab import model
+from deeplab.core import sync_batch_norm
 from deeplab.errors import UserError
 from deeplab.names import IMAGE, IMAGE_NAME, LABEL, OUTPUT_TYPE
 from deeplab.training import acceleration
@@ -119,7 +120,12 @@ def build_clones(options, model_options, dataset, config):
         return CloneOutputs(samples, merged, losses.counted_pixels(
             merged[OUTPUT_TYPE], samples[LABEL], dataset.ignore_label, options.upsample_logits))
 
-    return model_deploy.create_clones(config, build_one)
+    if not options.sync_batch_norm:
+        return model_deploy.create_clones(config, build_one)
+    group = sync_batch_norm.Group(config.num_clones)
+    clones = model_deploy.create_clones(config, group.taking_part(build_one))
+    group.connect()
+    return clones
 
 
 def _learning_rate(options, global_step):
@@ -152,19 +158,21 @@ def scale_gradients(grads_and_vars, options):
         last_layers, options.last_layer_gradient_multiplier))
 
 
-def _work(clones, optimizer, **kwargs):
+def _work(clones, optimizer, options, **kwargs):
     """Loss, its gradients, and the losses of the first clone by name."""
-    total_loss, grads_and_vars = model_deploy.optimize_clones(clones, optimizer, **kwargs)
+    optimize = (model_deploy.optimize_clones_jointly if options.sync_batch_norm else
+                model_deploy.optimize_clones)
+    total_loss, grads_and_vars = optimize(clones, optimizer, **kwargs)
     losses_of_first = tf.get_collection(tf.GraphKeys.LOSSES, clones[0].scope)
     return _Work(total_loss, grads_and_vars, {loss.op.name: loss for loss in losses_of_first})
 
 
-def _accumulated_work(clones, optimizer):
+def _accumulated_work(clones, optimizer, options):
     """As `_work` for a whole batch of which each run sees a part; and the WeightedMean.
 
     Parts weigh by their pixels that count, so that the loss is that of the whole batch at once.
     """
-    part = _work(clones, optimizer, regularization_losses=[])
+    part = _work(clones, optimizer, options, regularization_losses=[])
     part_gradients, variables = zip(*part.grads_and_vars)
     names = sorted(part.losses)
     weight = tf.add_n([clone.outputs.counted_pixels for clone in clones])
@@ -217,11 +225,11 @@ def build(options, model_options, dataset):
         optimizer = acceleration.scaled(optimizer, options)
     with tf.device(config.variables_device()):
         if options.gradient_accumulation_steps > 1:
-            work, mean = _accumulated_work(clones, optimizer)
+            work, mean = _accumulated_work(clones, optimizer, options)
             with tf.control_dependencies([mean.add_op]):
                 accumulate_op = tf.group(*(updates + ([part.advance_op()] if part else [])))
         else:
-            work, mean, accumulate_op = _work(clones, optimizer), None, None
+            work, mean, accumulate_op = _work(clones, optimizer, options), None, None
         grads_and_vars = scale_gradients(work.grads_and_vars, options)
         norm = tf.global_norm([grad for grad, _ in grads_and_vars], name='gradient_norm')
         if options.clip_gradient_norm:

@@ -60,6 +60,7 @@ _FIELDS = (
     ('mixed_precision', False),
     ('xla', False),
     ('num_clones', 1),
+    ('sync_batch_norm', False),
     ('clone_on_cpu', False),
     ('master', ''),
     ('task', 0),
@@ -161,6 +162,20 @@ def _validate_cluster(options):
                         .format(options.num_ps_tasks))
 
 
+def _validate_sync_batch_norm(options):
+    if not options.sync_batch_norm:
+        return
+    if options.num_clones == 1:
+        raise UserError('--sync_batch_norm needs clones: give --num_clones above 1.')
+    if not options.fine_tune_batch_norm:
+        raise UserError('--sync_batch_norm does nothing with --fine_tune_batch_norm=false, which '
+                        'takes no statistics of the images; leave one of them out.')
+    for name in ('recompute_activations', 'mixed_precision'):
+        if getattr(options, name):
+            raise UserError('--sync_batch_norm does not go together with --{}; leave one of them '
+                            'out.'.format(name))
+
+
 def _validate_switches(options):
     acceleration.validate(options)
     for name in ('recompute_activations', 'mixed_precision'):
@@ -193,6 +208,7 @@ def validate(options: TrainingOptions) -> None:
         raise UserError('--task={} must be below --num_replicas={}.'.format(
             options.task, options.num_replicas))
     _validate_cluster(options)
+    _validate_sync_batch_norm(options)
     if options.quantize_delay_step >= 0 and options.num_clones > 1:
         raise UserError('--quantize_delay_step works with one clone only, got --num_clones={}.'
                         .format(options.num_clones))

@@ -33,6 +33,7 @@ DeployedModel = collections.namedtuple(
     'DeployedModel', ['train_op', 'summary_op', 'total_loss', 'clones'])
 
 _CPU = '/device:CPU:0'
+_NO_LOSS = 'None of the {} clones has a loss in the collection LOSSES.'
 _VARIABLE_OPS = ('Variable', 'VariableV2', 'AutoReloadVariable', 'VarHandleOp')
 
 
@@ -92,9 +93,34 @@ def optimize_clones(clones, optimizer, regularization_losses=None, **kwargs):
         losses.append(loss)
         regularization_losses = []
     if not losses:
-        raise ValueError('None of the {} clones has a loss in the collection LOSSES.'.format(
-            len(clones)))
+        raise ValueError(_NO_LOSS.format(len(clones)))
     return tf.add_n(losses, name='total_loss'), _sum_over_clones(gradients)
+
+
+def optimize_clones_jointly(clones, optimizer, regularization_losses=None, **kwargs):
+    """As `optimize_clones`, for clones whose losses depend on each other's images.
+
+    The gradients are taken at once, of the sum of all losses; each op's gradient is computed on the
+    device of the op.
+
+    Args:
+        clones: list of Clone.
+        optimizer: a tf.train.Optimizer.
+        regularization_losses: as of `optimize_clones`.
+        **kwargs: passed to `optimizer.compute_gradients`.
+
+    Returns:
+        (total_loss, grads_and_vars) as of `optimize_clones`.
+
+    Raises:
+        ValueError: where no clone has any loss.
+    """
+    total_loss = _total_loss(clones, regularization_losses)
+    if total_loss is None:
+        raise ValueError(_NO_LOSS.format(len(clones)))
+    grads_and_vars = optimizer.compute_gradients(
+        total_loss, colocate_gradients_with_ops=True, **kwargs)
+    return total_loss, [pair for pair in grads_and_vars if pair[0] is not None]
 
 
 def deploy(config, model_fn, args=None, kwargs=None, optimizer=None, summarize_gradients=False):
@@ -153,8 +179,9 @@ def _clone_loss(clone, num_clones, regularization_losses):
         return tf.add_n(shares) if shares else None
 
 
-def _total_loss(clones):
-    regularization_losses = tf.get_collection(tf.GraphKeys.REGULARIZATION_LOSSES)
+def _total_loss(clones, regularization_losses=None):
+    if regularization_losses is None:
+        regularization_losses = tf.get_collection(tf.GraphKeys.REGULARIZATION_LOSSES)
     losses = []
     for clone in clones:
         with tf.name_scope(clone.scope):
