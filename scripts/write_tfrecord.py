@@ -4,8 +4,8 @@ r"""Converts listed images and labels to records, with the flags and the format 
         --images_dir=VOC2012/JPEGImages --labels_dir=VOC2012/SegmentationClass --split=train \
         --output_path=records
 
-Records have the features `image` and `label`, 1024 a shard, shards are numbered from 1; all commands
-read them. Palette pictures are read as they are. Run again, it goes on where it was stopped.
+Records have the features `image` and `label`, 1024 a shard, shards are numbered from 1; all
+commands read them. Palette pictures are read as they are. Run again, it goes on where it was stopped.
 datasets/build_folder_data.py makes records of any folder.
 """
 from absl import flags

@@ -1,4 +1,4 @@
-"""The scripts with tf-deeplabv3's flags: from a folder of pictures to predictions, and their options."""
+"""The scripts with tf-deeplabv3's flags: from a folder of pictures to predictions; options."""
 import json
 import multiprocessing
 import os

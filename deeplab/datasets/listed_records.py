@@ -62,7 +62,8 @@ def describe(paths, split: str, num_classes: int, ignore_label: int,
             raise errors.UserError('{}={}: {} says that the records beside it have {} classes.'
                                    .format(class_flag, num_classes, beside,
                                            described.num_classes))
-        name, looks = described.name, dict(class_names=described.class_names, colormap=described.colormap)
+        name = described.name
+        looks = dict(class_names=described.class_names, colormap=described.colormap)
     listed = ListedRecords(name, {split: None}, num_classes, ignore_label, **looks)
     listed.paths = tuple(paths)
     return listed
