@@ -186,6 +186,14 @@ def _let_help_begin_with_docstring(main):
         script.__doc__ = sys.modules[main.__module__].__doc__
 
 
+def _let_help_tell_all_flags():
+    """Gives --help the flags that commands share; absl leaves out what other modules define."""
+    for module, defined in flags.FLAGS.flags_by_module_dict().items():
+        if not module.startswith(('absl', 'tensorflow')):
+            for flag in defined:
+                flags.FLAGS.register_key_flag_for_module(sys.argv[0], flag)
+
+
 def run(main, define_flags=None):
     """Runs an entry point: strict flags, user errors in one line, an exit status that tells.
 
@@ -204,4 +212,5 @@ def run(main, define_flags=None):
     if define_flags is not None:
         define_flags()
     _let_help_begin_with_docstring(main)
+    _let_help_tell_all_flags()
     app.run(_guarded(main), flags_parser=parse_flags)

@@ -421,6 +421,13 @@ def test_flags_of_conversions_do_not_act_on_joined_sets(small):
     assert result.status == 2 and 'unknown flag --seed' in result.stderr
 
 
+def test_help_tells_shared_flags_too(tmp_path):
+    text = recipe_runner.run(tmp_path, 'build_forma_data.py', '--help').stdout
+    for name in ('dataset', 'expected_scale', 'num_workers', '[no]skip_bad'):
+        assert '\n  --' + name + ':' in text
+    assert 'op_conversion' not in text
+
+
 def two_parts(root):
     """Writes the records, not of pictures, of two parts; returns the Parts."""
     parts = []
