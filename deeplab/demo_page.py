@@ -41,7 +41,8 @@ _TEMPLATE = """<!DOCTYPE html>
   #message.error { color: #b3261e; font-weight: 600; }
   #result { display: none; margin-top: 8px; gap: 16px; flex-wrap: wrap; }
   #result.shown { display: flex; }
-  section { background: #fff; border: 1px solid var(--line); border-radius: 8px; padding: 12px 14px; }
+  section { background: #fff; border: 1px solid var(--line); border-radius: 8px;
+            padding: 12px 14px; }
   .picture { flex: 1 1 300px; min-width: 0; }
   .picture img { width: 100%; display: block; background: #ddd; image-rendering: auto; }
   #labels { image-rendering: pixelated; }
