@@ -16,7 +16,7 @@ for (const kind of ['dragover', 'drop'])
 """
 _FLAGS = ('--headless', '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run',
           '--disable-background-networking', '--disable-component-update', '--disable-sync',
-          '--disable-dev-shm-usage', '--window-size=1180,760')
+          '--disable-dev-shm-usage', '--window-size=1180,940')
 
 
 @contextlib.contextmanager
