@@ -157,9 +157,12 @@ def _validate_cluster(options):
         raise UserError(
             '--num_ps_tasks={} needs a cluster: set TF_CONFIG, or give the address of a running '
             'TensorFlow server as --master=grpc://host:port.'.format(options.num_ps_tasks))
-    if options.num_ps_tasks and options.quantize_delay_step >= 0:
-        raise UserError('--quantize_delay_step works on one machine only, got --num_ps_tasks={}.'
-                        .format(options.num_ps_tasks))
+    alone = (('quantize_delay_step', options.quantize_delay_step >= 0),
+             ('mixed_precision', options.mixed_precision))
+    for name, is_on in alone:
+        if options.num_ps_tasks and is_on:
+            raise UserError('--{} works on one machine only, got --num_ps_tasks={}.'.format(
+                name, options.num_ps_tasks))
 
 
 def _validate_sync_batch_norm(options):

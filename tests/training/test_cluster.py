@@ -228,7 +228,8 @@ def _cluster_options(**changes):
 
 
 @pytest.mark.parametrize('changes', [
-    {}, {'gradient_accumulation_steps': 2}, {'num_clones': 2}, {'optimizer': 'adam'}])
+    {}, {'gradient_accumulation_steps': 2, 'seed': 1}, {'num_clones': 2}, {'optimizer': 'adam'},
+    {'num_clones': 2, 'sync_batch_norm': True}])
 def test_devices(monkeypatch, changes):
     monkeypatch.setattr(training_graph.model, 'multi_scale_logits', tiny.multi_scale_logits)
     options = _cluster_options(**changes)
@@ -243,7 +244,7 @@ def test_devices(monkeypatch, changes):
         for variable in tf.local_variables():
             assert variable.device.startswith('/job:worker/task:1')
         of_variables = {op for op in graph.get_operations() if op.device in shared}
-        assert not {op.type for op in of_variables} & {'Conv2D', 'OneShotIterator', 'AddN'}
+        assert not {op.type for op in of_variables} & {'Conv2D', 'OneShotIterator', 'Mean'}
         for op in set(graph.get_operations()) - of_variables:
             # TensorFlow takes the device off what gives variables their first values.
             assert '/Initializer/' in op.name or op.device.startswith('/job:worker/task:1'), op.name
@@ -255,6 +256,7 @@ def test_devices(monkeypatch, changes):
     ({'master': ''}, '--num_ps_tasks=2 needs a cluster: set TF_CONFIG'),
     ({'master': 'host:1'}, '--master=host:1 has to be'),
     ({'quantize_delay_step': 1}, '--quantize_delay_step works on one machine only'),
+    ({'mixed_precision': True}, '--mixed_precision works on one machine only'),
     ({'num_ps_tasks': -1}, '--num_ps_tasks must be'),
     ({'task': -1}, '--task must be'),
 ])
