@@ -29,8 +29,8 @@ _Statistics = collections.namedtuple('_Statistics', ['own', 'stand_in'])
 class Group(object):
     """The batch norms of several clones.
 
-    All clones must have inputs of the same shapes. tf_slim's layers for inputs of rank 2, where they
-    are fused, cannot take part: ValueError.
+    All clones must have inputs of the same shapes. tf_slim's layers for inputs of rank 2, where
+    they are fused, cannot take part: ValueError.
 
     Args:
       num_clones: number of clones.

@@ -1,6 +1,7 @@
-"""What the processes of a cluster share: servers, and the signs they leave on the parameter servers.
+"""What the processes of a cluster share: servers, and signs left on the parameter servers.
 
-Every process runs TensorFlow's gRPC server. Variables live on the parameter servers; beside them lie
+Every process runs TensorFlow's gRPC server. Variables live on the parameter servers; beside them
+lie
 
 * a marker on each, `cluster/ready_<i>`, that has a value once the chief has given all variables
   theirs. A parameter server that was started again has lost its marker along with its variables, so
