@@ -133,9 +133,9 @@ def _copy(part, results, inputs):
 
 
 def _can_be_copied(op):
-    """Not what has state (random numbers among it), or could change some."""
+    """Not what has state (random numbers among it), could change some, or is fed."""
     tensors = list(op.inputs) + list(op.outputs)
-    return not op.op_def.is_stateful and not any(
+    return not _is_source(op) and not op.op_def.is_stateful and not any(
         tensor.dtype._is_ref_dtype for tensor in tensors)  # pylint: disable=protected-access
 
 
