@@ -215,6 +215,7 @@ def test_mistakes_are_one_line(graph, address, capsys):
         assert part in line
 
 
+@pytest.mark.filterwarnings('ignore::UserWarning')
 def test_limited_decoding_of_any_bytes():
     random = np.random.RandomState(1)
     for image_format in ('PNG', 'JPEG', 'GIF', 'BMP', 'TIFF'):
