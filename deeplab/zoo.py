@@ -242,7 +242,15 @@ def _write_markdown(path):
     image_files.write_text(path, model_zoo_page.markdown(model_zoo.load_rows()))
 
 
+def _check_no_network_flags():
+    given = [flag.name for flag in FLAGS.flags_by_module_dict()[common.__name__] if flag.present]
+    if given:
+        raise errors.UserError('--{}: the rows of the model zoo say what network it is; leave the '
+                               'flag out.'.format(given[0]))
+
+
 def main(_):
+    _check_no_network_flags()
     action, value = _action()
     if FLAGS.archive and action not in ('download', 'evaluate'):
         raise errors.UserError('--archive={}: say whose it is by --evaluate=ROW or '

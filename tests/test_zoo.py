@@ -232,6 +232,7 @@ def test_all_settings_of_a_downloaded_row(models, mirror, work, capsys):
     (dict(evaluate=_ROW), ['--dataset_dir must name']),
     (dict(evaluate=_ROW, dataset_dir='absent'), ['absent']),
     (dict(evaluate='tiny_rows'), ['--evaluate=tiny_rows: no such row', "Did you mean 'tiny_row'"]),
+    (dict(show=_ROW, model_variant='xception_65'), ['--model_variant: the rows of the model zoo']),
     (dict(show=_ROW, download=_ROW), ['--show and --download: give one']),
     (dict(archive='x.zip'), ['--archive=x.zip: say whose it is'])])
 def test_mistakes_are_one_line(models, values, parts, capsys):

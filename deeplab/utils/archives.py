@@ -3,13 +3,10 @@
 Archives come from anywhere, so nothing in one is believed: names that lead out of the folder,
 devices, links to the outside and names given twice are refused before anything is in place.
 """
-import bz2
-import gzip
 import lzma
 import os
 import re
 import shutil
-import stat
 import struct
 import tarfile
 import time
@@ -17,6 +14,7 @@ import zipfile
 import zlib
 
 from deeplab import errors
+from deeplab.utils import archive_entries
 
 # Ending -> mode in which `tarfile` writes it.
 _TAR_MODES = {'.tar': 'w', '.tar.gz': 'w:gz', '.tgz': 'w:gz', '.tar.bz2': 'w:bz2',
@@ -24,10 +22,6 @@ _TAR_MODES = {'.tar': 'w', '.tar.gz': 'w:gz', '.tgz': 'w:gz', '.tar.bz2': 'w:bz2
 _ZIP_ENDING = '.zip'
 ENDINGS = (_ZIP_ENDING,) + tuple(_TAR_MODES)
 
-_ZIP_MARKS = (b'PK\x03\x04', b'PK\x05\x06')
-_DECOMPRESSORS = ((b'\x1f\x8b', gzip.open), (b'BZh', bz2.open), (b'\xfd7zXZ\x00', lzma.open))
-_TAR_MARK = (257, b'ustar')
-_BLOCK = 512
 _CHUNK = 1 << 20
 # What the libraries raise on bytes that make no sense; a password needed is a RuntimeError.
 _BROKEN = (tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error,
@@ -40,11 +34,6 @@ def _ending(path):
     return max(fitting, key=len) if fitting else None
 
 
-def _first_bytes(path):
-    with open(path, 'rb') as stream:
-        return stream.read(_TAR_MARK[0] + len(_TAR_MARK[1]))
-
-
 def is_archive(path: str) -> bool:
     """Whether `path` is a file that is an archive by its ending or its first bytes.
 
@@ -54,66 +43,7 @@ def is_archive(path: str) -> bool:
         return False
     if _ending(path):
         return True
-    begin = _first_bytes(path)
-    return (begin[_TAR_MARK[0]:] == _TAR_MARK[1] or begin.startswith(_ZIP_MARKS)
-            or any(begin.startswith(mark) for mark, _ in _DECOMPRESSORS))
-
-
-class _Entry:
-    """One member of an archive: its name, its kind, and how to read it."""
-
-    def __init__(self, name, kind, opened=None, target=None, mode=0):
-        """Takes what the archive says.
-
-        Args:
-          name: as written in the archive.
-          kind: 'file', 'folder', 'link' (symbolic), 'hard link' or 'device'.
-          opened: function that returns a stream of the content of a file.
-          target: of a link, as written.
-          mode: permission bits.
-        """
-        self.name = name
-        self.kind = kind
-        self.opened = opened
-        self.target = target
-        self.mode = mode
-
-
-def _tar_entry(archive, member):
-    kind = ('file' if member.isfile() else 'folder' if member.isdir() else
-            'link' if member.issym() else 'hard link' if member.islnk() else 'device')
-    return _Entry(member.name, kind, lambda: archive.extractfile(member), member.linkname,
-                  member.mode)
-
-
-def _tar_entries(path, begin):
-    """Yields the entries of a tar file in one pass, and makes sure that its end is there."""
-    opener = next((opener for mark, opener in _DECOMPRESSORS if begin.startswith(mark)), open)
-    with opener(path, 'rb') as stream:
-        with tarfile.open(fileobj=stream, mode='r:') as archive:
-            for member in archive:
-                yield _tar_entry(archive, member)
-            # `tarfile` takes a missing or a broken header for the end; the end is zeros.
-            stream.seek(archive.offset)
-            if stream.read(_BLOCK) != b'\0' * _BLOCK:
-                raise EOFError('the end of the archive is missing')
-        while stream.read(_CHUNK):  # To the end, where the checksum of the compression is.
-            pass
-
-
-def _zip_entries(path):
-    with zipfile.ZipFile(path) as archive:
-        for info in archive.infolist():
-            mode = info.external_attr >> 16
-            if stat.S_ISLNK(mode):
-                yield _Entry(info.filename, 'link', target=archive.read(info).decode('utf-8'))
-            elif info.filename.endswith(('/', '\\')):
-                yield _Entry(info.filename, 'folder')
-            else:
-                # Archives of other systems have no file type here.
-                is_plain = stat.S_IFMT(mode) in (0, stat.S_IFREG)
-                yield _Entry(info.filename, 'file' if is_plain else 'device',
-                             lambda info=info: archive.open(info), mode=mode)
+    return archive_entries.begins_like_archive(path)
 
 
 def _inner_name(name):
@@ -203,10 +133,8 @@ class _Unpacking:
 
 
 def _fill(path, folder, max_bytes):
-    begin = _first_bytes(path)
-    is_zip = begin.startswith(_ZIP_MARKS) or zipfile.is_zipfile(path)
     unpacking = _Unpacking(folder, max_bytes)
-    for entry in _zip_entries(path) if is_zip else _tar_entries(path, begin):
+    for entry in archive_entries.read(path):
         unpacking.add(entry)
     unpacking.finish()
     return sorted(unpacking.names)
