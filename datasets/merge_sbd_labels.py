@@ -48,9 +48,10 @@ def _loadmat():
 def _write_label(name, sbd_folder, output_dir):
     """Writes one label of SBD as a grey PNG; returns what is wrong, or None."""
     path = os.path.join(sbd_folder, 'cls', name + '.mat')
+    loadmat = _loadmat()
     try:
-        label = _loadmat()(path)['GTcls']['Segmentation'][0, 0]
-    except (OSError, ValueError, KeyError, IndexError) as error:
+        label = loadmat(path)['GTcls']['Segmentation'][0, 0]
+    except Exception as error:  # In a damaged file scipy trips over one thing or another.
         return '{}: cannot be read ({}).'.format(path, error)
     image_files.write_bytes(os.path.join(output_dir, name + '.png'),
                             build_data.encode_label(label))
