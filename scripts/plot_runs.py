@@ -117,7 +117,7 @@ def _best(scores):
 
 
 def table_of(groups, table_format='simple') -> str:
-    """Returns a row a group: final loss, final and best mean IoU, as mean +/- standard deviation."""
+    """A row a group: final loss, final and best mean IoU, as mean +/- standard deviation."""
     rows = []
     for group in groups:
         losses = [list(run.series[run_records.LOSS].values())[-1] for run in group.runs

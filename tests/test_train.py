@@ -115,7 +115,7 @@ def test_mistakes_are_one_line_and_leave_nothing(data, tmp_path, name, changes, 
 
 
 def test_the_page_tells_of_every_flag_and_of_no_other():
-    """Each flag that training defines is in g3doc/training.md, and each flag in its tables is one."""
+    """Each flag of training is in g3doc/training.md, and each flag in its tables is one."""
     with flagsaver.flagsaver():
         train.define_flags()
         by_module = flags.FLAGS.flags_by_module_dict()

@@ -19,7 +19,7 @@ def _data(tmp_path_factory):
 
 @pytest.fixture(name='train_with')
 def _train_with(data, tmp_path, monkeypatch):
-    """Function of flags: (exit status, label weights of the network, those in train_config.json)."""
+    """Of flags: (exit status, label weights of the network, those in train_config.json)."""
     seen = {}
 
     def run(options, model_options, make_dataset, on_start, **kwargs):

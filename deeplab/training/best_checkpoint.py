@@ -83,7 +83,7 @@ class BestKeeper(object):
             self._best, self._scores = {}, {}
 
     def due(self, step, before=None):
-        """Whether an evaluation follows `step`; `before` are the steps done before, if not step - 1.
+        """Whether an evaluation follows `step`; `before` is the one seen last, if not step - 1.
 
         In a cluster other workers may have made the steps in between.
         """
