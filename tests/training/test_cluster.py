@@ -170,7 +170,8 @@ def test_whoever_is_killed_comes_back_and_the_training_ends(make_processes):
         assert processes.status(name) == 0, processes.log(name)
     resumed = re.search(r'Resuming from .*model.ckpt-(\d+): step (\d+) of 100', processes.log(
         'chief'))
-    assert resumed and resumed.group(1) == resumed.group(2) and 40 <= int(resumed.group(1)) <= 51
+    # Others train while the chief saves: the counter saved may be beyond the step of the name.
+    assert resumed and 40 <= int(resumed.group(1)) <= int(resumed.group(2)) <= 52
     assert 'Lost the parameter servers' in processes.log('worker')
     assert 'The training is finished' in processes.log('ps')
     for name in ('chief', 'worker', 'ps'):
@@ -180,7 +181,7 @@ def test_whoever_is_killed_comes_back_and_the_training_ends(make_processes):
     last = tf.train.latest_checkpoint(processes.logdir)
     values = tiny.values_of(last)
     assert 100 <= values['global_step'] <= 101
-    assert last.endswith('-{}'.format(values['global_step']))
+    assert 100 <= int(last.rpartition('-')[2]) <= values['global_step']
     assert not [name for name in values if 'cluster' in name]
     assert all(np.isfinite(value).all() for value in values.values())
     assert values['body/weights/Momentum'].any()
