@@ -215,7 +215,7 @@ def _balance_classes(description):
 def _saved_config(description):
     """What the other commands need to know about this run."""
     own = [flag.name for module, defined in FLAGS.flags_by_module_dict().items()
-           if not module.startswith('absl') for flag in defined]
+           if not module.startswith(('absl', 'tensorflow')) for flag in defined]
     return run_config.describe(own, {
         'name': description.name,
         'num_classes': description.num_classes,
