@@ -45,7 +45,8 @@ def _tensorflow(before_38, since_38):
 
 _SECTIONS = _requirements()
 _COMMANDS = {'train': 'train', 'eval': 'eval', 'vis': 'vis', 'predict': 'predict',
-             'export': 'export_model', 'model-stats': 'model_stats', 'zoo': 'zoo', 'demo': 'demo',
+             'export': 'export_model', 'convert-to-tflite': 'convert_to_tflite',
+             'model-stats': 'model_stats', 'zoo': 'zoo', 'demo': 'demo',
              'eval-coco': 'evaluation.eval_coco_format'}
 
 setuptools.setup(

@@ -141,12 +141,12 @@ def build_image_prediction(image, model_options, resize_range=NO_RESIZE, eval_sc
     raw = build_prediction(batch, model_options, eval_scales, add_flipped_images, image_pyramid)
     whole = Prediction(*(values[:, :height, :width] for values in raw))
     if _resizes(resize_range):
-        whole = _resized_back(whole, size)
+        whole = resized_back(whole, size)
     return (whole, raw) if with_raw else whole
 
 
-def _resized_back(prediction, size):
-    """Brings a prediction to `size`, (height, width): labels by nearest neighbour."""
+def resized_back(prediction, size) -> Prediction:
+    """Brings a Prediction to `size`, (height, width): labels by nearest neighbour."""
     labels = tf.image.resize_nearest_neighbor(
         tf.expand_dims(tf.cast(prediction.labels, tf.int32), 3), size, align_corners=True)
     return Prediction(

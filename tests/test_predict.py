@@ -14,7 +14,8 @@ from deeplab.evaluation import inference
 from deeplab.evaluation import job
 from deeplab.evaluation import predictors
 from deeplab.evaluation import split_prediction
-from deeplab.export import frozen_graph
+from deeplab.export import job as export_job
+from deeplab.export import network
 from tests import tiny_run
 
 CROP = [49, 65]
@@ -34,7 +35,8 @@ def _work(tmp_path_factory):
     for number, size in enumerate(tiny_run.SIZES):
         (folder / 'photos' / 'picture{}.png'.format(number)).write_bytes(
             tiny_run.encode(tiny_run.photograph(*size, seed=number)))
-    frozen_graph.export(prefix, str(folder / 'graph.pb'), tiny_run.model_options(crop_size=CROP))
+    export_job.export(prefix, network.Recipe(tiny_run.model_options(crop_size=CROP)),
+                      str(folder / 'graph.pb'))
     return folder
 
 

@@ -10,6 +10,8 @@ from deeplab import compat
 from deeplab import model
 from deeplab import names
 from deeplab.export import frozen_graph
+from deeplab.export import job
+from deeplab.export import network
 from deeplab.utils import checkpoints
 from tests import shared_data
 
@@ -47,8 +49,8 @@ def test_checkpoint_holds_exactly_the_variables_of_the_network():
 def _labels_that_differ(tmp_path, limit):
     prefix = shared_data.path(_WEIGHTS + '.index')[:-len('.index')]
     path = str(tmp_path / 'graph.pb')
-    result = frozen_graph.export(prefix, path, _options(8))
-    assert result['labels_different'] == 0
+    result = job.export(prefix, network.Recipe(_options(8)), path)[1]
+    assert result.different == 0
     ours = frozen_graph.FrozenGraph(path)
     theirs = frozen_graph.FrozenGraph(
         shared_data.path('data/mobilenet_v2_pascal_trainval/frozen_inference_graph.pb'))

@@ -14,11 +14,12 @@ from deeplab import errors
 from deeplab import prediction
 from deeplab.evaluation import inference
 from deeplab.evaluation import tiles
+from deeplab.utils import frozen_graphs
 
-INPUT_TENSOR = 'ImageTensor:0'
-LABELS_TENSOR = 'SemanticPredictions:0'
-PROBABILITIES_TENSOR = 'SemanticProbabilities:0'
-_RAW_LABELS_TENSOR = 'RawSemanticPredictions:0'
+INPUT_TENSOR = frozen_graphs.INPUT_NAME + ':0'
+LABELS_TENSOR = frozen_graphs.OUTPUT_NAME + ':0'
+PROBABILITIES_TENSOR = frozen_graphs.PROBABILITIES_NAME + ':0'
+_RAW_LABELS_TENSOR = frozen_graphs.RAW_OUTPUT_NAME + ':0'
 _SERVE = 'serve'
 
 # Without a crop, larger pictures are predicted in tiles of this size: it bounds the memory.
@@ -150,28 +151,11 @@ class GraphPredictor:
           UserError: the file cannot be read, is no graph, or lacks `ImageTensor:0` or
             `SemanticPredictions:0`.
         """
-        graph_def = tf.GraphDef()
-        try:
-            with open(path, 'rb') as stream:
-                graph_def.ParseFromString(stream.read())
-            graph = tf.Graph()
-            with graph.as_default():
-                tf.import_graph_def(graph_def, name='')
-        except OSError as error:
-            raise errors.UserError('--frozen_graph={}: {}.'.format(path, error.strerror or error))
-        except Exception as error:  # Protobuf's DecodeError has no public home in all versions.
-            raise errors.UserError('--frozen_graph={}: not a frozen graph this TensorFlow reads '
-                                   '({}).'.format(path, str(error).splitlines()[0]))
-        for name in (INPUT_TENSOR, LABELS_TENSOR):
-            if not _has_tensor(graph, name):
-                inputs = [op.name for op in graph.get_operations() if op.type == 'Placeholder']
-                raise errors.UserError(
-                    '--frozen_graph={}: not a frozen graph of export_model: there is no tensor {}. '
-                    'Its inputs are {}.'.format(path, name, ', '.join(inputs[:5]) or 'none'))
+        graph = frozen_graphs.load(path, '--frozen_graph={}'.format(path))
         session = tf.Session(options.master, graph, inference.session_config())
+        has_probabilities = frozen_graphs.has_tensor(graph, PROBABILITIES_TENSOR)
         return cls(session, path, INPUT_TENSOR, LABELS_TENSOR,
-                   PROBABILITIES_TENSOR if _has_tensor(graph, PROBABILITIES_TENSOR) else None,
-                   options)
+                   PROBABILITIES_TENSOR if has_probabilities else None, options)
 
     @classmethod
     def from_saved_model(cls, folder, options):
@@ -229,7 +213,7 @@ class GraphPredictor:
 
     def _known_crop(self):
         """Returns the (height, width) the graph was exported for, None where it does not say."""
-        if not _has_tensor(self._session.graph, _RAW_LABELS_TENSOR):
+        if not frozen_graphs.has_tensor(self._session.graph, _RAW_LABELS_TENSOR):
             return None
         shape = self._session.graph.get_tensor_by_name(_RAW_LABELS_TENSOR).shape.as_list()
         return tuple(shape[1:3]) if None not in shape[1:3] else None
@@ -256,14 +240,6 @@ class GraphPredictor:
 
 # Fills tiles of pictures smaller than a tile, where the graph's own padding colour is not known.
 _GREY = 128
-
-
-def _has_tensor(graph, name):
-    try:
-        graph.get_tensor_by_name(name)
-        return True
-    except (KeyError, ValueError):
-        return False
 
 
 def _class_count(graph):

@@ -1,0 +1,153 @@
+"""The network as a TFLite model, in float32, float16 or int8.
+
+TFLite models have a fixed input size, so theirs is the canvas: `[1, crop height, crop width, 3]`,
+0..255, pictures padded by the caller with the backbone's mean colour. Outputs are labels, int64
+`[1, crop height, crop width]`, and probabilities `[1, crop height, crop width, classes]`.
+"""
+import contextlib
+import os
+import sys
+import tempfile
+
+import numpy as np
+import tensorflow.compat.v1 as tf
+
+from deeplab import compat
+from deeplab import errors
+from deeplab.export import network
+from deeplab.export import pictures
+from deeplab.export import rebuild
+
+FLOAT32, FLOAT16, INT8 = TYPES = ('float32', 'float16', 'int8')
+
+
+def _canvases(calibration, recipe):
+    """Yields pictures on the canvas, float32 [1, crop height, crop width, 3]."""
+    with tf.Graph().as_default() as graph:
+        image = tf.placeholder(tf.uint8, [1, None, None, 3])
+        canvas = pictures.Fitted(image, recipe._replace(large_pictures=network.RESIZE)).canvas
+        with tf.Session(graph=graph) as session:
+            for picture in calibration():
+                yield session.run(canvas, {image: picture[np.newaxis]})
+
+
+def _calibration_canvases(calibration, recipe):
+    """Returns the canvases as a list, not empty."""
+    found = list(_canvases(calibration, recipe)) if calibration is not None else []
+    if not found:
+        raise errors.UserError('--calibration_data: it holds no picture; int8 needs some to '
+                               'measure the range of every layer on.')
+    return found
+
+
+@contextlib.contextmanager
+def _stderr_kept():
+    """Holds back what the converter prints; gives a function that returns it."""
+    with tempfile.TemporaryFile() as held:
+        kept = [os.dup(1), os.dup(2)]
+        os.dup2(held.fileno(), 1)
+        os.dup2(held.fileno(), 2)
+
+        def text():
+            held.seek(0)
+            return held.read().decode('utf-8', 'replace')
+
+        try:
+            yield text
+        finally:
+            for number, copy in enumerate(kept):
+                os.dup2(copy, number + 1)
+                os.close(copy)
+
+
+def convert(graph_def, recipe, kind=FLOAT32, calibration=None) -> bytes:
+    """Returns the TFLite model.
+
+    Args:
+        graph_def: from `network.freeze` with a batch of 1, or `network.optimize` of that without
+            regrouping: TFLite has dilated convolutions.
+        recipe: the network's Recipe. Of quantisation-aware training, with INT8: the ranges learnt
+            there are used, and no calibration is needed.
+        kind: of TYPES. FLOAT16 halves the file, and computes in float32. INT8 computes in whole
+            numbers, in and out but for the labels uint8.
+        calibration: for INT8, function returning an iterable of uint8 `[height, width, 3]`.
+
+    Raises:
+        UserError: TFLite lacks an operator of the network (named), or there is no picture to
+            calibrate with.
+    """
+    def prepare(converter):
+        if kind == FLOAT16:
+            converter.optimizations = [tf.lite.Optimize.DEFAULT]
+            converter.target_spec.supported_types = [tf.float16]
+        elif kind == INT8 and not recipe.quantize:
+            _set_int8(converter, recipe, calibration)
+
+    stats = (0.0, 1.0) if kind == INT8 and recipe.quantize else None
+    return convert_graph(graph_def, network.CANVAS + ':0',
+                         [network.LABELS + ':0', network.PROBABILITIES + ':0'], stats, prepare)
+
+
+def convert_graph(graph_def, input_name, output_names, trained_stats=None, prepare=None) -> bytes:
+    """Returns the TFLite model of a frozen graph.
+
+    Args:
+        graph_def: GraphDef.
+        input_name: tensor, a placeholder of known shape.
+        output_names: list of tensors.
+        trained_stats: for graphs of quantisation-aware training, (mean, std) of the input: its
+            values are (uint8 - mean) / std. None for others.
+        prepare: function of the converter that sets further options, or None.
+
+    Raises:
+        UserError: TFLite lacks an operator (named).
+    """
+    graph = rebuild.import_graph(graph_def)
+    with graph.as_default(), tf.Session(graph=graph) as session:
+        converter = tf.lite.TFLiteConverter.from_session(
+            session, [graph.get_tensor_by_name(input_name)],
+            [graph.get_tensor_by_name(name) for name in output_names])
+        if trained_stats is not None:
+            converter.inference_type = tf.uint8
+            converter.quantized_input_stats = {input_name.split(':')[0]: tuple(trained_stats)}
+        if prepare is not None:
+            prepare(converter)
+        return _run(converter)
+
+
+def _set_int8(converter, recipe, calibration):
+    canvases = _calibration_canvases(calibration, recipe)
+    converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    converter.representative_dataset = lambda: ([canvas] for canvas in canvases)
+    converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
+    converter.inference_input_type = tf.uint8
+    converter.inference_output_type = tf.uint8
+
+
+@contextlib.contextmanager
+def _converter_found():
+    """Lets TensorFlow 1.15 find its converter, a program beside the interpreter of Python."""
+    before = os.environ.get('PATH', '')
+    os.environ['PATH'] = os.pathsep.join([os.path.dirname(sys.executable), before])
+    try:
+        yield
+    finally:
+        os.environ['PATH'] = before
+
+
+def _run(converter):
+    try:
+        with _converter_found(), _stderr_kept():
+            return converter.convert()
+    except Exception as error:  # Its classes differ between the versions, as do its messages.
+        raise errors.UserError('TFLite cannot hold this network ({}): {}'.format(
+            compat.describe_runtime(), _reason(str(error))))
+
+
+def _reason(text):
+    """Returns the lines of a converter's message that say what is wrong."""
+    lines = [line.strip() for line in text.splitlines()]
+    telling = [line for line in lines if 'not supported' in line or 'nsupported' in line
+               or 'custom op' in line.lower() or 'is neither' in line or 'error:' in line.lower()
+               or 'list of operators' in line.lower()]
+    return ' '.join((telling or lines)[:4])[:600]
