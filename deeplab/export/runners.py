@@ -109,7 +109,9 @@ class TfliteRunner:
         return self.run(image)[0]
 
     def _invoke(self, canvas):
-        self._interpreter.set_tensor(self._input['index'], _quantized(canvas, self._input))
+        # Of a network trained quantised the input is the pixels themselves.
+        details = dict(self._input, quantization=(0, 0)) if self._recipe.quantize else self._input
+        self._interpreter.set_tensor(self._input['index'], _quantized(canvas, details))
         self._interpreter.invoke()
         labels, probabilities = [self._interpreter.get_tensor(details['index'])
                                  for details in self._outputs]

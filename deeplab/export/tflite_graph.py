@@ -40,14 +40,11 @@ class Part:
         self.size = tuple(shape[1:3])
         self.is_quantized = any(op.type.startswith('FakeQuant') for op in graph.get_operations())
         self._stats = tuple(stats)
-        # The part alone, behind a placeholder: what feeds the tensor now must not come along.
-        with tf.Graph().as_default():
-            feed = tf.placeholder(tf.float32, shape, name='input_image')
-            result, = tf.import_graph_def(graph_def, {input_name: feed}, [output_name],
-                                          name='part')
-            self._input, self._output = feed.name, result.name
-            self._graph_def = tf.graph_util.extract_sub_graph(
-                tf.get_default_graph().as_graph_def(), [result.op.name, feed.op.name])
+        if self.is_quantized and self._stats == (0.0, 1.0):
+            input_name, self._stats = tflite_model.after_scaling(graph, input_name)
+        self._graph_def, self._input, outputs = tflite_model.cut(
+            graph_def, input_name, [output_name])
+        self._output = outputs[0]
 
     def convert(self) -> bytes:
         """Returns the TFLite model; raises UserError where TFLite cannot hold it."""

@@ -83,9 +83,60 @@ def convert(graph_def, recipe, kind=FLOAT32, calibration=None) -> bytes:
         elif kind == INT8 and not recipe.quantize:
             _set_int8(converter, recipe, calibration)
 
-    stats = (0.0, 1.0) if kind == INT8 and recipe.quantize else None
-    return convert_graph(graph_def, network.CANVAS + ':0',
-                         [network.LABELS + ':0', network.PROBABILITIES + ':0'], stats, prepare)
+    outputs = [network.LABELS + ':0', network.PROBABILITIES + ':0']
+    if kind == INT8 and recipe.quantize:
+        graph = rebuild.import_graph(graph_def)
+        name, stats = after_scaling(graph, network.CANVAS + ':0')
+        graph_def, feed, outputs = cut(graph_def, name, outputs)
+        return convert_graph(graph_def, feed, outputs, stats)
+    return convert_graph(graph_def, network.CANVAS + ':0', outputs, None, prepare)
+
+
+def after_scaling(graph, name):
+    """Follows the scaling of pixels that a network begins with.
+
+    Quantisation-aware training learns no ranges of these steps, so an 8-bit model begins behind.
+
+    Args:
+        graph: of a network trained quantised.
+        name: of the tensor with the pixels, 0..255.
+
+    Returns:
+        (name of the last tensor that is a linear function of the pixels, (mean, std)): its values
+        are (pixel - mean) / std.
+    """
+    takers = rebuild.consumers(graph)
+    factor, offset = 1.0, 0.0
+    while True:
+        users = takers.get(name, ())
+        values = [rebuild.constant(tensor) for tensor in users[0].inputs
+                  if tensor.name != name] if len(users) == 1 else []
+        kind = users[0].type if users else None
+        if kind == 'Identity':
+            name = users[0].outputs[0].name
+            continue
+        if kind not in ('Mul', 'Sub', 'Add', 'AddV2') or values[0] is None or values[0].size != 1:
+            return name, (-offset / factor, 1 / factor)
+        value = float(values[0].ravel()[0])
+        if kind == 'Mul':
+            factor, offset = factor * value, offset * value
+        else:
+            offset += -value if kind == 'Sub' else value
+        name = users[0].outputs[0].name
+
+
+def cut(graph_def, input_name, output_names):
+    """Returns (GraphDef from one tensor to others, name of its placeholder, names of its outputs).
+
+    What feeds the tensor does not come along.
+    """
+    shape = rebuild.import_graph(graph_def).get_tensor_by_name(input_name).shape
+    with tf.Graph().as_default() as graph:
+        feed = tf.placeholder(tf.float32, shape, name='input_image')
+        results = tf.import_graph_def(graph_def, {input_name: feed}, output_names, name='part')
+        part = tf.graph_util.extract_sub_graph(
+            graph.as_graph_def(), [result.op.name for result in results] + [feed.op.name])
+    return part, feed.name, [result.name for result in results]
 
 
 def convert_graph(graph_def, input_name, output_names, trained_stats=None, prepare=None) -> bytes:
@@ -148,6 +199,7 @@ def _reason(text):
     """Returns the lines of a converter's message that say what is wrong."""
     lines = [line.strip() for line in text.splitlines()]
     telling = [line for line in lines if 'not supported' in line or 'nsupported' in line
-               or 'custom op' in line.lower() or 'is neither' in line or 'error:' in line.lower()
+               or 'custom op' in line.lower() or 'is neither' in line or 'lacking' in line
+               or (': F ' in line or 'Check failed' in line)
                or 'list of operators' in line.lower()]
     return ' '.join((telling or lines)[:4])[:600]
