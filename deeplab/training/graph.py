@@ -235,7 +235,10 @@ def build(options, model_options, dataset):
         if options.clip_gradient_norm:
             grads_and_vars = gradients.clip_by_global_norm(
                 grads_and_vars, options.clip_gradient_norm, norm)
-        updates.append(optimizer.apply_gradients(grads_and_vars, global_step=global_step))
+        reported = dict(work.losses, regularization_loss=tf.losses.get_regularization_loss())
+        # L2 reads the weights themselves: what is reported has to be read before they change.
+        with tf.control_dependencies([work.total_loss] + list(reported.values())):
+            updates.append(optimizer.apply_gradients(grads_and_vars, global_step=global_step))
         if mean is not None:
             with tf.control_dependencies(updates + mean.means):
                 updates.extend([mean.reset_op()] + ([part.reset_op()] if part else []))
@@ -246,7 +249,7 @@ def build(options, model_options, dataset):
         train_op=train_op,
         global_step=steps_done,
         total_loss=work.total_loss,
-        losses=dict(work.losses, regularization_loss=tf.losses.get_regularization_loss()),
+        losses=reported,
         learning_rate=rate,
         gradient_norm=norm,
         image_names=tf.concat([clone.outputs.samples[IMAGE_NAME] for clone in clones], axis=0),
