@@ -102,7 +102,7 @@ echo "setup: $tensorflow on Python $version ($python): $reason"
 
 stamp="$venv/.requirements"
 # What was installed before stays: the extras add up. The stamp is version, checksum, extras.
-read -r _ _ _ installed < "$stamp" 2>/dev/null || installed=
+read -r _ _ _ installed 2>/dev/null < "$stamp" || installed=
 extras=$(tr ', ' '\n\n' <<< "$extras,${installed:-}" | sort -u | sed '/^$/d' | paste -sd,)
 wanted="$version $(cat requirements.txt setup.py | cksum) $extras"
 if [ -x "$venv/bin/python" ] && [ "$(cat "$stamp" 2>/dev/null)" = "$wanted" ]; then
