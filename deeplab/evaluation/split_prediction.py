@@ -1,5 +1,6 @@
 """Predictions on all pictures of a data set's split, one after the other, ready to be compared."""
 import collections
+from concurrent import futures
 import contextlib
 
 from absl import logging
@@ -86,6 +87,22 @@ def _cross_entropy(probabilities, labels, ignore_label):
                      tf.reduce_sum(counts, axis=[1, 2])], axis=1)
 
 
+def _one_ahead(run):
+    """Yields the results of `run` until the input ends; works on the next while one is used.
+
+    The device would be idle while pictures are counted or drawn.
+    """
+    with futures.ThreadPoolExecutor(max_workers=1) as worker:
+        coming = worker.submit(run)
+        while True:
+            try:
+                values = coming.result()
+            except tf.errors.OutOfRangeError:
+                return
+            coming = worker.submit(run)
+            yield values
+
+
 class SplitPredictor:
     """The graph from records to labels; `samples` runs it with the weights of a checkpoint."""
 
@@ -157,11 +174,7 @@ class SplitPredictor:
             self._graph, prefix, self._options, saver=self._saver)
         with contextlib.closing(session), inference.memory_errors_explained():
             with input_errors.translated(self.dataset.shards):
-                while True:
-                    try:
-                        values = session.run(self._fetches)
-                    except tf.errors.OutOfRangeError:
-                        return
+                for values in _one_ahead(lambda: session.run(self._fetches)):
                     for sample in self._split(values, session):
                         yield sample
 

@@ -13,6 +13,7 @@ stand one boolean mask a pair of classes, and a loop over the pixels; these are 
 the pictures and scaled up, which is said.
 """
 import collections
+import statistics
 import time
 
 from absl import flags
@@ -47,7 +48,7 @@ def define_flags():
     flags.DEFINE_string('dataset_dir', None, "Folder of the data set's TFRecords.")
     flags.DEFINE_string('split', 'val', 'Split to evaluate.')
     cli.define_list('batch_sizes', [1, 8], 'Batch sizes to compare at.', item_type=int)
-    flags.DEFINE_integer('rounds', 2, 'Times each side is measured; the best counts.',
+    flags.DEFINE_integer('rounds', 5, 'Times each side is measured, in turns; the median counts.',
                          lower_bound=1)
     flags.DEFINE_integer('confusion_images', 100, 'Pictures for the confusion matrix; 0 is none.',
                          lower_bound=0)
@@ -106,12 +107,13 @@ def compare_evaluation(prefix, model_options, options, split) -> list:
         images, speed = _speed_of_evaluation(evaluator, prefix, split.batch_size)
         ours.append(speed)
         theirs.append(bare.speed(images))
-    best = [_Speed(max(speed.images_per_second for speed in side),
-                   min(speed.cpu_milliseconds for speed in side)) for side in (theirs, ours)]
-    return [split.batch_size] + [speed.images_per_second for speed in best] + [
-        '{:+.1%}'.format(best[0].images_per_second / best[1].images_per_second - 1)] + [
-            speed.cpu_milliseconds for speed in best] + [
-                '{:+.1%}'.format(best[1].cpu_milliseconds / best[0].cpu_milliseconds - 1)]
+    row = [split.batch_size]
+    for field, sign in (('images_per_second', -1), ('cpu_milliseconds', 1)):
+        sides = [[getattr(speed, field) for speed in side] for side in (theirs, ours)]
+        # Neighbours in time are compared: what else the machine does changes slowly.
+        ratio = statistics.median((own / bare) ** sign for bare, own in zip(*sides))
+        row += [statistics.median(side) for side in sides] + ['{:+.1%}'.format(ratio - 1)]
+    return row
 
 
 def _by_masks(labels, predictions):
