@@ -65,9 +65,12 @@ def test_gradients_are_those_of_tensorflow(variant, fine_tune_batch_norm, monkey
                         if op.type == 'Conv2D' and 'gradients' not in op.name]
     # All but those of the last part, which is at work when the gradients begin.
     assert len(copied) >= len(convolutions) - 2 > 5
+    largest = max(np.abs(plain).max() for plain, _ in found.values())
     for name, (plain, again) in found.items():
-        np.testing.assert_allclose(again, plain, rtol=1e-5, atol=1e-6 * np.abs(plain).max(),
-                                   err_msg=name)
+        # Gradients of branches are added in another order: in fifty layers that came to 1.6e-6 of
+        # the largest value. A bias that batch norm takes away has a gradient of rounding alone.
+        atol = max(5e-6 * np.abs(plain).max(), 1e-6 * largest)
+        np.testing.assert_allclose(again, plain, rtol=1e-5, atol=atol, err_msg=name)
 
 
 def test_several_scales_share_their_variables(monkeypatch):
