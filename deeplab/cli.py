@@ -125,6 +125,12 @@ def given(name: str) -> bool:
     return bool(flags.FLAGS[name].present)
 
 
+def program_flags() -> list:
+    """Returns the flags this program defines, without those of absl and TensorFlow."""
+    return [flag for module, defined in flags.FLAGS.flags_by_module_dict().items()
+            if not module.startswith(('absl', 'tensorflow')) for flag in defined]
+
+
 def _fail(message, status):
     print('error: ' + message, file=sys.stderr)
     sys.exit(status)
@@ -188,10 +194,8 @@ def _let_help_begin_with_docstring(main):
 
 def _let_help_tell_all_flags():
     """Gives --help the flags that commands share; absl leaves out what other modules define."""
-    for module, defined in flags.FLAGS.flags_by_module_dict().items():
-        if not module.startswith(('absl', 'tensorflow')):
-            for flag in defined:
-                flags.FLAGS.register_key_flag_for_module(sys.argv[0], flag)
+    for flag in program_flags():
+        flags.FLAGS.register_key_flag_for_module(sys.argv[0], flag)
 
 
 def run(main, define_flags=None):

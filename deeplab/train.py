@@ -214,9 +214,7 @@ def _balance_classes(description):
 
 def _saved_config(description):
     """What the other commands need to know about this run."""
-    own = [flag.name for module, defined in FLAGS.flags_by_module_dict().items()
-           if not module.startswith(('absl', 'tensorflow')) for flag in defined]
-    return run_config.describe(own, {
+    return run_config.describe([flag.name for flag in cli.program_flags()], {
         'name': description.name,
         'num_classes': description.num_classes,
         'ignore_label': description.ignore_label,

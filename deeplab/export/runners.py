@@ -4,7 +4,6 @@ A runner has `run(image)`, which gives (labels int `[height, width]`, probabilit
 `[height, width, classes]`) of a uint8 `[height, width, 3]`, `labels(image)`, which gives the labels
 alone (what is timed), and `close()`.
 """
-import os
 import warnings
 
 import numpy as np
@@ -16,6 +15,7 @@ from deeplab import prediction
 from deeplab.export import optional_packages
 from deeplab.export import pictures
 from deeplab.export import saved_model
+from deeplab.utils import cores
 from deeplab.utils import frozen_graphs
 
 
@@ -124,7 +124,7 @@ class TfliteRunner:
 
 def _interpreter(path):
     """Returns TensorFlow's TFLite interpreter, with all cores where it can take them."""
-    threads = {} if compat.IS_TF1 else {'num_threads': os.cpu_count() or 1}
+    threads = {} if compat.IS_TF1 else {'num_threads': cores.cpu_count()}
     with warnings.catch_warnings():
         # 2.x announces a successor that is another package.
         warnings.simplefilter('ignore')
