@@ -10,7 +10,6 @@ Reading MATLAB files needs scipy: pip install scipy.
 """
 import functools
 import os
-import shutil
 
 from absl import flags
 import tqdm
@@ -75,7 +74,9 @@ def main(_):
         if problem:
             raise errors.UserError(problem)
     for name in sorted(own):
-        shutil.copy(os.path.join(FLAGS.voc_folder, 'SegmentationClass', name + '.png'), output_dir)
+        image_files.copy_file(
+            os.path.join(FLAGS.voc_folder, 'SegmentationClass', name + '.png'),
+            os.path.join(output_dir, name + '.png'))
     names = sorted((set(sbd) | set(voc_train)) - set(voc_val))
     image_files.write_text(os.path.join(lists, _SPLIT + '.txt'), '\n'.join(names) + '\n')
     print('{} labels in {}; {} names in {}.txt'.format(

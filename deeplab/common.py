@@ -22,7 +22,9 @@ flags.DEFINE_integer('max_resize_value', None,
                      'given.')
 flags.DEFINE_integer('resize_factor', None,
                      'Round resized sides to a multiple of this, plus one.')
-flags.DEFINE_boolean('keep_aspect_ratio', True, 'Keep the aspect ratio when resizing.')
+flags.DEFINE_boolean('keep_aspect_ratio', True,
+                     'Accepted for commands of the original and, as there, without effect: '
+                     'resizing keeps the aspect ratio.')
 
 # Network.
 flags.DEFINE_string('model_variant', 'mobilenet_v2', 'The backbone.')

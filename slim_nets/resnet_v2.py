@@ -26,17 +26,8 @@ def bottleneck(inputs: tf.Tensor, depth: int, depth_bottleneck: int, stride: int
                outputs_collections: str = None, scope: str = None) -> tf.Tensor:
     """A bottleneck unit with full preactivation (arXiv 1603.05027, figure 4e).
 
-    Args:
-        inputs: [batch, height, width, channels].
-        depth: number of output channels.
-        depth_bottleneck: number of channels between the convolutions.
-        stride: stride of the 3x3 convolution and the shortcut.
-        rate: atrous rate of the 3x3 convolution.
-        outputs_collections: collection to which the result is added.
-        scope: variable scope; 'bottleneck_v2' if None.
-
-    Returns:
-        [batch, ceil(height / stride), ceil(width / stride), depth], any real numbers.
+    Arguments and shapes as `resnet_v1.bottleneck`; the scope is 'bottleneck_v2' if None. The result
+    may be negative.
     """
     with tf.variable_scope(scope, 'bottleneck_v2', [inputs]) as unit_scope:
         active = slim.batch_norm(inputs, activation_fn=tf.nn.relu, scope='preact')

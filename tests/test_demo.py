@@ -210,9 +210,7 @@ def test_mistakes_are_one_line(graph, address, capsys):
             (['--frozen_graph=' + graph, '--port=' + port], 'cannot listen there'),
             (['--frozen_graph=' + graph, '--port=70000'], 'cannot listen there')):
         assert tiny_run.command(demo, *arguments) == cli.USER_ERROR
-        line, = [line for line in capsys.readouterr().err.splitlines()
-                 if line.startswith('error: ')]
-        assert part in line
+        tiny_run.check_error(capsys, part)
 
 
 @pytest.mark.filterwarnings('ignore::UserWarning')

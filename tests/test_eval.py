@@ -1,4 +1,5 @@
 """Tests of deeplab.eval: the command as a user runs it."""
+import functools
 import json
 import os
 import shutil
@@ -12,20 +13,14 @@ from deeplab import eval as eval_command
 from deeplab.datasets import build_data
 from tests import tiny_run
 
+run = functools.partial(tiny_run.command_on_run, eval_command, 'eval')
+
 
 @pytest.fixture(scope='module', name='work')
 def _work(tmp_path_factory):
     folder = tmp_path_factory.mktemp('eval')
-    tiny_run.write_records(folder / 'data')
-    tiny_run.write_checkpoint(folder / 'train', keep_training_at=10)
+    tiny_run.write_run(folder)
     return folder
-
-
-def run(work, logdir, *arguments, **replaced):
-    """Runs the command on the shared data and checkpoint, with some flags replaced."""
-    values = dict(dict(dataset='tiny', dataset_dir=work / 'data', checkpoint_dir=work / 'train',
-                       eval_logdir=logdir, eval_crop_size='49,65'), **replaced)
-    return tiny_run.command(eval_command, *(tiny_run.flag_values(**values) + list(arguments)))
 
 
 def metrics_in(folder):
@@ -117,12 +112,8 @@ def test_all_checkpoints_of_an_archive_make_a_curve(work, plain, tmp_path, capsy
 
 
 def fails(capsys, status, *parts):
-    """Checks exit status 1 and one line on stderr that holds all parts."""
     assert status == 1
-    lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith('error: ')]
-    assert len(lines) == 1
-    for part in parts:
-        assert part in lines[0], lines[0]
+    tiny_run.check_error(capsys, *parts)
 
 
 def test_mistakes_are_told_in_one_line(work, tmp_path, capsys):
@@ -155,7 +146,8 @@ def test_label_of_another_size_names_the_picture(work, tmp_path, capsys):
         tiny_run.encode(tiny_run.photograph(20, 30)), 'odd one', 20, 30,
         tiny_run.encode(tiny_run.label_image(20, 31)))
     tiny_run.write_records(tmp_path / 'data', examples=[example])
-    fails(capsys, run(work, tmp_path / 'log', dataset_dir=tmp_path / 'data'), 'odd one', '20 x 30', '20 x 31')
+    fails(capsys, run(work, tmp_path / 'log', dataset_dir=tmp_path / 'data'), 'odd one', '20 x 30',
+          '20 x 31')
 
 
 def test_missing_labels_are_told(work, tmp_path, capsys):

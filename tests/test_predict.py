@@ -20,17 +20,13 @@ from tests import tiny_run
 
 CROP = [49, 65]
 
-
-def read(path):
-    with Image.open(str(path)) as picture:
-        return np.array(picture)
+read = tiny_run.read_picture
 
 
 @pytest.fixture(scope='module', name='work')
 def _work(tmp_path_factory):
     folder = tmp_path_factory.mktemp('predict')
-    tiny_run.write_records(folder / 'data')
-    prefix = tiny_run.write_checkpoint(folder / 'train', keep_training_at=10)
+    prefix = tiny_run.write_run(folder)
     (folder / 'photos').mkdir()
     for number, size in enumerate(tiny_run.SIZES):
         (folder / 'photos' / 'picture{}.png'.format(number)).write_bytes(
@@ -108,7 +104,7 @@ def test_mistakes_are_told_in_one_line(work, tmp_path, capsys):
     for part, arguments in (
             ('Give one of --checkpoint_dir, --frozen_graph, --saved_model', []),
             ('received --checkpoint_dir and --frozen_graph', [train, '--frozen_graph=x']),
-            ('no such file', ['--frozen_graph=absent.pb']),
+            ('absent.pb: No such file', ['--frozen_graph=absent.pb']),
             ('not a frozen graph', ['--frozen_graph={}'.format(
                 work / 'photos' / 'picture0.png')]),
             ('holds no saved_model.pb', ['--saved_model={}'.format(work)]),
@@ -116,9 +112,7 @@ def test_mistakes_are_told_in_one_line(work, tmp_path, capsys):
             ('cannot write', [train, '--output_dir={}'.format(tmp_path / 'file')]),
             ('--tile_overlap=2', [train, '--tile_overlap=2'])):
         assert run(work, tmp_path / 'out', *arguments) == 1
-        lines = [line for line in capsys.readouterr().err.splitlines()
-                 if line.startswith('error: ')]
-        assert len(lines) == 1 and part.lower() in lines[0].lower(), lines
+        tiny_run.check_error(capsys, part)
 
 
 def test_nothing_predicted_is_an_error_and_one_class_a_warning(work, tmp_path, capsys):

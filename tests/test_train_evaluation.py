@@ -122,8 +122,5 @@ def test_mistakes_are_one_line_before_anything_is_made(data, tmp_path, capsys, c
                                                        parts):
     values = dict(dict(eval_crop_size=None), **changes)
     assert _train(data, tmp_path / 'run', **values) == status
-    lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith('error: ')]
-    assert len(lines) == 1
-    for part in parts:
-        assert part in lines[0]
+    tiny_run.check_error(capsys, *parts)
     assert not (tmp_path / 'run').exists()

@@ -1,34 +1,24 @@
 """Tests of deeplab.vis: the command as a user runs it."""
+import functools
 import json
 import os
 import re
 
 import numpy as np
-from PIL import Image
 import pytest
 
 from deeplab import vis
 from tests import tiny_run
 
-
-def read(path):
-    with Image.open(str(path)) as picture:
-        return np.array(picture)
+read = tiny_run.read_picture
+run = functools.partial(tiny_run.command_on_run, vis, 'vis')
 
 
 @pytest.fixture(scope='module', name='work')
 def _work(tmp_path_factory):
     folder = tmp_path_factory.mktemp('vis')
-    tiny_run.write_records(folder / 'data')
-    tiny_run.write_checkpoint(folder / 'train', keep_training_at=10)
+    tiny_run.write_run(folder)
     return folder
-
-
-def run(work, logdir, *arguments, **replaced):
-    """Runs the command on the shared data and checkpoint, with some flags replaced."""
-    values = dict(dict(dataset='tiny', dataset_dir=work / 'data', checkpoint_dir=work / 'train',
-                       vis_logdir=logdir, vis_crop_size='49,65'), **replaced)
-    return tiny_run.command(vis, *(tiny_run.flag_values(**values) + list(arguments)))
 
 
 @pytest.fixture(scope='module', name='drawn')
@@ -107,12 +97,8 @@ def test_other_colours_fewer_pictures_no_labels(work, tmp_path, capsys):
 def test_mistakes_are_told_in_one_line(work, tmp_path, capsys):
     (tmp_path / 'file').write_text('')
     for part, replaced in (
-            ('--vis_logdir=', dict(vis_logdir=tmp_path / 'file')),
+            ('--vis_logdir=', dict(logdir=tmp_path / 'file')),
             ('holds no checkpoint', dict(checkpoint_dir=work / 'data')),
             ('--vis_crop_size=33,33 is smaller', dict(vis_crop_size='33,33'))):
-        values = dict(logdir=tmp_path / 'log')
-        values['logdir'] = replaced.pop('vis_logdir', values['logdir'])
-        assert run(work, values['logdir'], **replaced) == 1
-        errors = [line for line in capsys.readouterr().err.splitlines()
-                  if line.startswith('error: ')]
-        assert len(errors) == 1 and part in errors[0]
+        assert run(work, **dict(dict(logdir=tmp_path / 'log'), **replaced)) == 1
+        tiny_run.check_error(capsys, part)

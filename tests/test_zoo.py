@@ -70,9 +70,7 @@ def run(models, *arguments, **values):
 
 def fails(capsys, status, *parts):
     assert status in (1, 2)
-    line, = [line for line in capsys.readouterr().err.splitlines() if line.startswith('error: ')]
-    for part in parts:
-        assert part in line, line
+    tiny_run.check_error(capsys, *parts)
 
 
 def test_the_page_is_what_the_data_say(monkeypatch):

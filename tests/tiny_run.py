@@ -1,4 +1,4 @@
-"""What tests of whole commands need: records of a few small pictures, a checkpoint, a command line."""
+"""What tests of whole commands need: records of small pictures, a checkpoint, a command line."""
 import io
 import json
 import os
@@ -142,6 +142,16 @@ def write_checkpoint(folder, step=10, classes=CLASSES, seed=0, keep_training_at=
     return prefix
 
 
+def write_run(folder):
+    """Writes records into `data`, and the checkpoint of a run that has ended into `train`.
+
+    Returns:
+      The checkpoint's prefix.
+    """
+    write_records(folder / 'data')
+    return write_checkpoint(folder / 'train', keep_training_at=10)
+
+
 def command(module, *arguments):
     """Runs an entry point in this process, flags and all; returns its exit status."""
     with flagsaver.flagsaver():
@@ -155,6 +165,36 @@ def command(module, *arguments):
         finally:
             sys.stderr.flush()
             flags.FLAGS.mark_as_parsed()
+
+
+def command_on_run(module, kind, folder, logdir, *arguments, **replaced):
+    """Runs deeplab.eval or deeplab.vis on what `write_run` has written; returns its exit status.
+
+    Args:
+      module: the entry point.
+      kind: how its own flags begin, 'eval' or 'vis'.
+      folder: what `write_run` got.
+      logdir: where to.
+      *arguments: more of the command line.
+      **replaced: flags in place of those given otherwise; None leaves one out.
+    """
+    values = {'dataset': 'tiny', 'dataset_dir': folder / 'data', 'checkpoint_dir': folder / 'train',
+              kind + '_logdir': logdir, kind + '_crop_size': '49,65'}
+    return command(module, *(flag_values(**dict(values, **replaced)) + list(arguments)))
+
+
+def check_error(capsys, *parts):
+    """Checks that one line on stderr is an error, and that it holds all parts."""
+    lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith('error: ')]
+    assert len(lines) == 1, lines
+    for part in parts:
+        assert part in lines[0], lines[0]
+
+
+def read_picture(path):
+    """Returns the pixels of a picture file as they are stored."""
+    with Image.open(str(path)) as picture:
+        return np.array(picture)
 
 
 def flag_values(**values) -> list:

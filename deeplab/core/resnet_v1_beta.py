@@ -282,16 +282,12 @@ def resnet_arg_scope(weight_decay: float = 0.0001, batch_norm_decay: float = 0.9
     """Returns the arg scope in which this module's networks are built.
 
     Args:
-        weight_decay: factor of the L2 loss, half the sum of squares, on all convolution weights.
-        batch_norm_decay: decay of batch norm's moving averages.
-        batch_norm_epsilon: added to the variance; fused kernels raise it to 1.001e-5 at least.
-        batch_norm_scale: whether batch norm has a trained scale, gamma.
-        activation_fn: activation after each convolution that is not said to be linear.
         use_batch_norm: what 'unspecified' means: batch norm, or no normalisation and biases.
         sync_batch_norm_method: see `core.utils.get_batch_norm_fn`.
         normalization_method: 'batch', 'group', 'none' or 'unspecified'. Group norm wants images of
             a known size.
         use_weight_standardization: whether weights are standardised before they are used.
+        others: see `slim_nets.resnet_utils.resnet_arg_scope`.
 
     Raises:
         ValueError: an unknown `normalization_method` or `sync_batch_norm_method`.

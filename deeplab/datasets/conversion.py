@@ -124,7 +124,8 @@ def _convert_shards(shards, rules, options):
     done = sum(len(shard.pairs) for shard in shards if results[shard.path])
     pairs = itertools.chain.from_iterable(shard.pairs for shard in missing)
     prepared = conversion_workers.ordered_map(
-        functools.partial(conversion_images.prepare, rules=rules), pairs, options.num_workers)
+        functools.partial(conversion_images.prepare, rules=rules), pairs, options.num_workers,
+        after_death='It goes on with the shards that are missing.')
     bar = tqdm.tqdm(total=sum(len(shard.pairs) for shard in shards), initial=done, unit=' images',
                     disable=None if options.with_progress else True)
     try:

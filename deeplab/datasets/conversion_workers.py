@@ -54,7 +54,7 @@ def _make_executor(num_workers):
     return futures.ProcessPoolExecutor(num_workers, **options)
 
 
-def ordered_map(function, items, num_workers: int = 0):
+def ordered_map(function, items, num_workers: int = 0, after_death: str = ''):
     """Yields function(item) for each item, in order, computed by several processes.
 
     The memory taken depends on the number of workers, not on the number of items.
@@ -63,6 +63,7 @@ def ordered_map(function, items, num_workers: int = 0):
         function: a function at the top level of a module, or a functools.partial of one.
         items: iterable; items and results must be picklable.
         num_workers: number of processes; 1 works in this process, 0 takes one for each core.
+        after_death: sentence, for the error, on what the next run makes of the work done.
 
     Raises:
         UserError: when a worker dies, as it does when memory runs out.
@@ -85,9 +86,10 @@ def ordered_map(function, items, num_workers: int = 0):
             for result in under_way.popleft().result():
                 yield result
     except futures.process.BrokenProcessPool:
-        raise errors.UserError('A worker process died, most likely because memory ran out. Run '
-                               'the same command again with a smaller --num_workers (now {}): it '
-                               'goes on where it stopped.'.format(num_workers))
+        raise errors.UserError(
+            'One of {} worker processes died, most likely because memory ran out. Run the same '
+            'command again with fewer: --num_workers={}. {}'.format(
+                num_workers, num_workers // 2, after_death).rstrip())
     finally:
         for future in under_way:
             future.cancel()

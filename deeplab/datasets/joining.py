@@ -120,19 +120,11 @@ def _place(source, target):
     """Makes `target` a link to `source` or a copy of it, unless it is that already."""
     if os.path.exists(target) and _is_same(source, target):
         return
-    folder, name = os.path.split(target)
-    temporary = os.path.join(folder, '.{}.tmp-{}'.format(name, os.getpid()))
-    try:
-        if os.path.exists(temporary):
-            os.remove(temporary)
+    with image_files.replacing(target) as temporary:
         try:
             os.link(source, temporary)
         except OSError:
             shutil.copy2(source, temporary)
-        os.replace(temporary, target)
-    except OSError as error:
-        raise errors.UserError('{}: cannot be written ({}).'.format(
-            target, error.strerror or error))
 
 
 def _is_same(source, target):

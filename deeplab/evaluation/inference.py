@@ -1,6 +1,5 @@
 """What evaluation, visualisation and prediction have in common around the network."""
 import collections
-import contextlib
 
 import numpy as np
 import tensorflow.compat.v1 as tf
@@ -11,6 +10,7 @@ from deeplab import prediction
 from deeplab.core import feature_extractor
 from deeplab.evaluation import tiles
 from deeplab.utils import checkpoints
+from deeplab.utils import memory_errors
 
 _FIELDS = (
     ('eval_scales', (1.0,)),
@@ -133,12 +133,7 @@ def open_restored(graph, prefix, options: InferenceOptions, class_flag='--datase
     return session
 
 
-@contextlib.contextmanager
 def memory_errors_explained():
-    """Within it, running out of memory is raised as a `UserError` that says what to do."""
-    try:
-        yield
-    except tf.errors.ResourceExhaustedError as error:
-        raise errors.UserError(
-            'Out of memory ({}). Take smaller batches, or predict in tiles: --tile_size=513,513.'
-            .format(str(error).splitlines()[0]))
+    """A context in which running out of memory is a `UserError` that says what to do."""
+    return memory_errors.explained(
+        'Take smaller batches, or predict in tiles: --tile_size=513,513.')

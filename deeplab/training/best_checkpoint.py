@@ -3,7 +3,6 @@ import collections
 import glob
 import json
 import os
-import shutil
 
 from absl import logging
 
@@ -153,30 +152,20 @@ class BestKeeper(object):
     def _keep(self, checkpoint):
         """Copies a checkpoint here; the paths of the files it replaces."""
         name = os.path.basename(checkpoint)
-        outdated = [path for path in glob.glob(os.path.join(
-            glob.escape(self._folder), 'model.ckpt-*')) if not os.path.basename(path).startswith(
-                name + '.')]
+        # With a dot before it: what a killed process left of its copying.
+        outdated = [os.path.join(self._folder, other) for other in os.listdir(self._folder)
+                    if other.lstrip('.').startswith('model.ckpt-')
+                    and not other.startswith(name + '.')]
         sources = glob.glob(glob.escape(checkpoint) + '.*')
         sources += [os.path.join(os.path.dirname(checkpoint), _CONFIGURATION)]
         for source in sources:
             if os.path.exists(source):
-                self._copy(source)
+                image_files.copy_file(
+                    source, os.path.join(self._folder, os.path.basename(source)))
         image_files.write_text(
             os.path.join(self._folder, 'checkpoint'),
             'model_checkpoint_path: "{0}"\nall_model_checkpoint_paths: "{0}"\n'.format(name))
         return outdated
-
-    def _copy(self, source):
-        target = os.path.join(self._folder, os.path.basename(source))
-        temporary = target + '.tmp'
-        try:
-            shutil.copyfile(source, temporary)
-            os.replace(temporary, target)
-        except OSError as error:
-            if os.path.exists(temporary):
-                os.remove(temporary)
-            raise UserError('Cannot keep the best checkpoint in {}: {}.'.format(
-                self._folder, error.strerror or error))
 
     def _save_state(self):
         state = {

@@ -12,15 +12,20 @@ from deeplab.training import checkpoint_writer
 from deeplab.training import graph as training_graph
 from deeplab.training import loop
 from deeplab.training import options as training_options
-from deeplab.training import reporting
 from deeplab.training import starting
 from deeplab.training import stopping
 from deeplab.training import workers
 from deeplab.utils import checkpoints
 from deeplab.utils import initialization
+from deeplab.utils import memory_errors
 
 # How a run ended. `signal` is the number of the signal that ended it early, or None.
 Result = collections.namedtuple('Result', ['step', 'total_loss', 'checkpoint', 'signal'])
+
+_LESS_MEMORY = (
+    'What needs less: --gradient_accumulation_steps (the same update from smaller parts of the '
+    'batch), --recompute_activations (slower), --mixed_precision (on a GPU that has float16 '
+    'units), a smaller --train_batch_size or --train_crop_size, --output_stride=16 in place of 8.')
 
 
 def run(options, model_options, make_dataset, on_start=None, evaluation=None, members=None):
@@ -92,7 +97,8 @@ class _Run(object):
                          '--training_number_of_steps=%d.', origin.checkpoint or 'the training',
                          origin.step, self._options.training_number_of_steps)
             return Result(origin.step, None, origin.checkpoint, None)
-        with tf.Graph().as_default(), tf.device(self._worker.device), loop.memory_advice():
+        with tf.Graph().as_default(), tf.device(self._worker.device), \
+                memory_errors.explained(_LESS_MEMORY):
             return self._train(origin)
 
     def _find_origin(self):

@@ -1,5 +1,4 @@
 """The steps of a run: train, look, report, save, until the last one or a reason to stop."""
-import contextlib
 import os
 import time
 
@@ -118,7 +117,7 @@ class Loop(object):
                 session.run(self._tensors.accumulate_op)
             return self._profiler.run(session, fetches)
         except tf.errors.ResourceExhaustedError:
-            raise  # Not of the input; see memory_advice.
+            raise  # Not of the input; the job explains it.
         except tf.errors.OpError as error:
             raise self._translate_error(error)
 
@@ -141,17 +140,3 @@ class Loop(object):
                 values['global_step'], values['total_loss'], values['gradient_norm'],
                 values['learning_rate'], ', '.join(names[:_MOST_NAMES_SHOWN]),
                 self._writer and self._writer.latest))
-
-
-@contextlib.contextmanager
-def memory_advice():
-    """Turns TensorFlow's word that memory does not suffice into a UserError with advice."""
-    try:
-        yield
-    except tf.errors.ResourceExhaustedError as error:
-        raise UserError(
-            'Out of memory ({}). What needs less: --gradient_accumulation_steps (the same update '
-            'from smaller parts of the batch), --recompute_activations (slower), '
-            '--mixed_precision (on a GPU that has float16 units), a smaller --train_batch_size or '
-            '--train_crop_size, --output_stride=16 in place of 8.'.format(
-                error.message.splitlines()[0]))

@@ -15,6 +15,7 @@ import zlib
 
 from deeplab import errors
 from deeplab.utils import archive_entries
+from deeplab.utils import image_files
 
 # Ending -> mode in which `tarfile` writes it.
 _TAR_MODES = {'.tar': 'w', '.tar.gz': 'w:gz', '.tgz': 'w:gz', '.tar.bz2': 'w:bz2',
@@ -260,7 +261,6 @@ def pack(sources, path: str, inside: str = '') -> list:
         raise errors.UserError('{}: the name of an archive ends in one of {}.'.format(
             path, ', '.join(ENDINGS)))
     path = os.path.abspath(path)
-    temporary = '{}.tmp-{}'.format(path, os.getpid())
     members = {}
     for source in [sources] if isinstance(sources, str) else sources:
         for file, name in _files_of(source):
@@ -270,14 +270,7 @@ def pack(sources, path: str, inside: str = '') -> list:
             if members.setdefault(name, file) != file:
                 raise errors.UserError('{}: {} and {} would both be {} in it.'.format(
                     path, members[name], file, name))
-    try:
-        with _writer(temporary, ending) as archive:
-            for name, file in members.items():
-                archive.add(file, name, recursive=False)
-        os.replace(temporary, path)
-    except OSError as error:
-        raise errors.UserError('Cannot write {}: {}.'.format(path, error.strerror or error))
-    finally:
-        if os.path.exists(temporary):
-            os.remove(temporary)
+    with image_files.replacing(path) as temporary, _writer(temporary, ending) as archive:
+        for name, file in members.items():
+            archive.add(file, name, recursive=False)
     return list(members)

@@ -1,6 +1,8 @@
 """Reading and writing pictures and folders, with errors that name the file and what to do."""
+import contextlib
 import io
 import os
+import shutil
 
 import numpy as np
 from PIL import Image
@@ -32,17 +34,48 @@ def make_folder(path: str, flag: str) -> str:
     return path
 
 
-def write_bytes(path: str, content: bytes) -> None:
-    """Writes a file as a whole or not at all: to a temporary name beside it, then renamed."""
-    temporary = '{}.tmp-{}'.format(path, os.getpid())
+@contextlib.contextmanager
+def replacing(path: str):
+    """Gives a hidden name beside `path` to write to, which at the end becomes `path`.
+
+    So `path` is written as a whole or not at all; after an error nothing is left.
+
+    Raises:
+      UserError: naming `path`, for any OSError within.
+    """
+    folder, name = os.path.split(path)
+    temporary = os.path.join(folder, '.{}.tmp-{}'.format(name, os.getpid()))
     try:
-        with open(temporary, 'wb') as stream:
-            stream.write(content)
+        _remove_if_there(temporary)  # Of a killed process that had our number.
+        yield temporary
         os.replace(temporary, path)
     except OSError as error:
-        if os.path.exists(temporary):
-            os.remove(temporary)
         raise errors.UserError('Cannot write {}: {}.'.format(path, error.strerror or error))
+    finally:
+        _remove_if_there(temporary)
+
+
+def _remove_if_there(path):
+    if os.path.lexists(path):
+        os.remove(path)
+
+
+def write_bytes(path: str, content: bytes) -> None:
+    """Writes a file as a whole or not at all, see `replacing`."""
+    with replacing(path) as temporary, open(temporary, 'wb') as stream:
+        stream.write(content)
+
+
+def copy_file(source: str, target: str) -> None:
+    """Copies the content of a file as a whole or not at all.
+
+    Raises:
+      UserError: `source` is missing, or `target` cannot be written.
+    """
+    if not os.path.isfile(source):
+        raise errors.UserError('{}: there is no such file.'.format(source))
+    with replacing(target) as temporary:
+        shutil.copyfile(source, temporary)
 
 
 def write_text(path: str, content: str) -> None:

@@ -38,23 +38,13 @@ training_scope = lib.training_scope
 @slim.add_arg_scope
 def mobilenet(input_tensor, num_classes=1001, depth_multiplier=1.0, scope='MobilenetV3',
               conv_defs=None, finegrain_classification_mode=False, **kwargs):
-    """Builds a MobileNetV3 with its classifier.
+    """Builds a MobileNetV3 with its classifier, from float pictures [batch, height, width, 3].
+
+    Arguments, results and errors as `mobilenet_v2.mobilenet`, but for two:
 
     Args:
-        input_tensor: [batch, height, width, 3], float in [-1, 1].
-        num_classes: int; 0 or None to end with the pooled features.
-        depth_multiplier: number above 0, scale of the channel counts.
-        scope: str or `tf.VariableScope` of the variables.
         conv_defs: dict, the network, e.g. `V3_SMALL`; None for `V3_LARGE`.
         finegrain_classification_mode: bool, keep the last layer wide at any depth multiplier.
-        **kwargs: for `mobilenet.mobilenet`: output_stride, final_endpoint, is_training,
-            use_explicit_padding, base_only, prediction_fn, reuse.
-
-    Returns:
-        (logits, end points), as `mobilenet.mobilenet`.
-
-    Raises:
-        ValueError: as `mobilenet.mobilenet` does, and on an argument `multiplier`.
     """
     if 'multiplier' in kwargs:
         raise ValueError('MobileNetV3 is scaled by argument `depth_multiplier`, not `multiplier`')

@@ -177,16 +177,9 @@ def test_output_strides_out_of_reach_are_refused(variant, output_stride):
 @pytest.mark.parametrize('size', [64, 65])
 @pytest.mark.parametrize('lite', [False, True])
 def test_dense_features_subsampled_equal_nominal_ones(size, lite):
-    build = functools.partial(_small, examples.images(size), lite=lite)
-    nominal, _ = build()
-    dense = {stride: build(output_stride=stride, reuse=True)[0] for stride in (4, 8, 16, 32)}
-    assert [net.shape.as_list()[1] for net in dense.values()] == [
-        -(-size // stride) for stride in dense]
-    nominal, subsampled = examples.run([nominal, {
-        stride: resnet_utils.subsample(net, 32 // stride) for stride, net in dense.items()}])
-    assert nominal.std() > 1e-4
-    for stride in dense:
-        np.testing.assert_allclose(subsampled[stride], nominal, rtol=1e-4, atol=1e-5)
+    images = examples.images(size)
+    examples.check_dense_features(
+        lambda **strides: _small(images, lite=lite, **strides)[0], size)
 
 
 def test_resnet_v1_18_at_stride_8_subsampled_equals_its_nominal_features():

@@ -73,8 +73,10 @@ def test_errors_of_the_function_reach_the_caller(num_workers):
 
 
 def test_a_worker_that_dies_is_an_error_and_no_wait_for_ever():
-    with pytest.raises(errors.UserError, match='A worker process died.*--num_workers'):
-        list(conversion_workers.ordered_map(die, range(20), 2))
+    with pytest.raises(errors.UserError, match='One of 3 worker .* fewer: --num_workers=1.$'):
+        list(conversion_workers.ordered_map(die, range(20), 3))
+    with pytest.raises(errors.UserError, match='--num_workers=1. It goes on.$'):
+        list(conversion_workers.ordered_map(die, range(20), 2, after_death='It goes on.'))
 
 
 def _run_for_ever(folder):

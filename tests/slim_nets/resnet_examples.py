@@ -1,7 +1,9 @@
 """Small networks, images and released variable lists for the tests of both forms of ResNets."""
+import numpy as np
 import tensorflow.compat.v1 as tf
 import tf_slim as slim
 
+from slim_nets import resnet_utils
 from slim_nets import resnet_v1
 from slim_nets import resnet_v2
 
@@ -52,6 +54,24 @@ def run(fetches, feed=None):
     with tf.Session() as session:
         session.run(tf.global_variables_initializer())
         return session.run(fetches, feed)
+
+
+def check_dense_features(build, size):
+    """Checks that features of a lower output stride hold the nominal ones at every nth place.
+
+    Args:
+        build: function of output_stride and reuse, for the features of a network of stride 32.
+        size: side of the network's images.
+    """
+    nominal = build()
+    dense = {stride: build(output_stride=stride, reuse=True) for stride in (4, 8, 16, 32)}
+    assert [net.shape.as_list()[1] for net in dense.values()] == [
+        -(-size // stride) for stride in dense]
+    nominal, subsampled = run([nominal, {
+        stride: resnet_utils.subsample(net, 32 // stride) for stride, net in dense.items()}])
+    assert nominal.std() > 1e-4
+    for features in subsampled.values():
+        np.testing.assert_allclose(features, nominal, rtol=1e-4, atol=1e-5)
 
 
 class VariableList:

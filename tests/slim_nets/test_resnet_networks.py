@@ -4,7 +4,6 @@ import pytest
 import tensorflow.compat.v1 as tf
 import tf_slim as slim
 
-from slim_nets import resnet_utils
 from tests.slim_nets import resnet_examples as examples
 
 _FORMS = pytest.mark.parametrize('form', [examples.V1, examples.V2], ids=['v1', 'v2'])
@@ -109,16 +108,8 @@ def test_output_strides_out_of_reach(form, output_stride):
 @pytest.mark.parametrize('size', [64, 65])
 def test_dense_features_subsampled_equal_nominal_ones(form, size):
     images = examples.images(size)
-    nominal, _ = form.small(images, global_pool=False)
-    dense = {stride: form.small(images, global_pool=False, output_stride=stride, reuse=True)[0]
-             for stride in (4, 8, 16, 32)}
-    assert [net.shape.as_list()[1] for net in dense.values()] == [
-        -(-size // stride) for stride in dense]
-    nominal, subsampled = examples.run([nominal, {
-        stride: resnet_utils.subsample(net, 32 // stride) for stride, net in dense.items()}])
-    assert nominal.std() > 1e-4
-    for stride in dense:
-        np.testing.assert_allclose(subsampled[stride], nominal, rtol=1e-4, atol=1e-5)
+    examples.check_dense_features(
+        lambda **strides: form.small(images, global_pool=False, **strides)[0], size)
 
 
 @_FORMS

@@ -1,6 +1,7 @@
 """The best checkpoint is kept, and training stops when nothing gets better."""
 import json
 import os
+import shutil
 
 import pytest
 
@@ -134,9 +135,18 @@ def test_a_disk_that_takes_no_copy_is_an_error_and_the_best_stays(folder, monkey
         with open(target, 'w') as stream:
             stream.write('part')
         raise OSError(28, 'No space left on device')
-    monkeypatch.setattr(best_checkpoint.shutil, 'copyfile', full)
-    with pytest.raises(UserError, match='Cannot keep the best checkpoint in .*No space left'):
+    monkeypatch.setattr(shutil, 'copyfile', full)
+    with pytest.raises(UserError, match='Cannot write .*best/model.ckpt-20.*No space left'):
         _evaluate(keeper, folder, 20)
     assert checkpoints.latest_checkpoint(str(folder / 'best')).endswith('-10')
     assert _state(folder)['best']['step'] == 10
-    assert not [name for name in os.listdir(str(folder / 'best')) if name.endswith('.tmp')]
+    assert not [name for name in os.listdir(str(folder / 'best')) if 'tmp' in name]
+
+
+def test_what_a_killed_copy_left_goes_with_the_next_best(folder):
+    keeper = _keeper(folder, {10: 0.3, 20: 0.5})
+    _evaluate(keeper, folder, 10)
+    (folder / 'best' / '.model.ckpt-20.index.tmp-1').write_text('part')
+    _evaluate(keeper, folder, 20)
+    assert {name.split('.')[1] for name in os.listdir(str(folder / 'best')) if '-' in name} == {
+        'ckpt-20'}

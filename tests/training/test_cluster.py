@@ -142,21 +142,16 @@ def test_whoever_is_killed_comes_back_and_the_training_ends(make_processes):
     assert min(processes.steps('worker')) > 2
     assert not set(processes.steps('worker')) & set(processes.steps('chief'))
 
-    processes.kill('worker')
-    processes.allow(20)
-    processes.expect_step('chief', 20)
-    processes.start('worker')
-    processes.expect('worker', 'Going on with what the parameter servers hold: step 2')
-    processes.allow(30)
-    processes.expect_step('worker', 21)
-
-    processes.kill('chief')
-    processes.allow(40)
-    processes.expect_step('worker', 40)
-    processes.start('chief')
-    processes.expect('chief', 'Going on with what the parameter servers hold: step 4')
-    processes.allow(50)
-    processes.expect_step('chief', 50)
+    for killed, survivor, alone, together, reached in (
+            ('worker', 'chief', 20, 30, 21), ('chief', 'worker', 40, 50, 50)):
+        processes.kill(killed)
+        processes.allow(alone)
+        processes.expect_step(survivor, alone)
+        processes.start(killed)
+        processes.expect(killed, 'Going on with what the parameter servers hold: step {}'.format(
+            alone // 10))
+        processes.allow(together)
+        processes.expect_step(killed, reached)
 
     # With the parameter server goes what it held: back to the checkpoint.
     processes.kill('ps')

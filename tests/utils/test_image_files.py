@@ -72,3 +72,29 @@ def test_failed_write_leaves_nothing(tmp_path):
     with pytest.raises(errors.UserError, match='Cannot write .*taken'):
         image_files.write_text(str(tmp_path / 'taken'), 'x')
     assert os.listdir(str(tmp_path)) == ['taken']
+    with pytest.raises(errors.UserError, match='Cannot write .*whole: No space left'):
+        with image_files.replacing(str(tmp_path / 'whole')) as temporary:
+            with open(temporary, 'w') as stream:
+                stream.write('part')
+            raise OSError(28, 'No space left')
+    assert os.listdir(str(tmp_path)) == ['taken']
+
+
+def test_what_a_killed_process_of_the_same_number_left_is_not_written_to(tmp_path):
+    (tmp_path / 'other').write_text('other')
+    with image_files.replacing(str(tmp_path / 'new')) as temporary:
+        os.link(str(tmp_path / 'other'), temporary)
+    os.link(str(tmp_path / 'other'), temporary)
+    image_files.write_text(str(tmp_path / 'new'), 'new')
+    assert (tmp_path / 'new').read_text() == 'new'
+    assert (tmp_path / 'other').read_text() == 'other'
+
+
+def test_copies_replace_and_miss_no_source(tmp_path):
+    (tmp_path / 'source').write_text('new')
+    (tmp_path / 'target').write_text('old')
+    image_files.copy_file(str(tmp_path / 'source'), str(tmp_path / 'target'))
+    assert (tmp_path / 'target').read_text() == 'new'
+    with pytest.raises(errors.UserError, match='absent: there is no such file'):
+        image_files.copy_file(str(tmp_path / 'absent'), str(tmp_path / 'target'))
+    assert sorted(os.listdir(str(tmp_path))) == ['source', 'target']
