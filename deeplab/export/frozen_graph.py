@@ -14,13 +14,13 @@ from deeplab.utils.frozen_graphs import (INPUT_NAME, OUTPUT_NAME, PROBABILITIES_
                                          RAW_OUTPUT_NAME, RAW_PROBABILITIES_NAME)
 
 
-def _build_around(run_network, recipe):
+def _build_around(run_network, recipe, by_cells=False):
     """Builds input, canvas, what `run_network` makes of it, and the outputs, by their names."""
     image = tf.placeholder(tf.uint8, [1, None, None, 3], name=INPUT_NAME)
     fitted = pictures.Fitted(image, recipe)
-    raw = run_network(fitted.canvas)
-    whole = fitted.cut_out(raw)
-    tf.cast(whole.labels, tf.int32, name=OUTPUT_NAME)
+    raw = run_network(fitted)
+    whole = fitted.cut_out(raw, by_cells)
+    tf.identity(tf.cast(whole.labels, tf.int32), name=OUTPUT_NAME)
     tf.identity(whole.probabilities, name=PROBABILITIES_NAME)
     tf.cast(raw.labels, tf.float32, name=RAW_OUTPUT_NAME)
     tf.identity(raw.probabilities, name=RAW_PROBABILITIES_NAME)
@@ -46,19 +46,21 @@ def build(model_options, **options):
 
 def build_recipe(recipe):
     """As `build`, of a `network.Recipe`."""
-    _build_around(lambda canvas: network.build(canvas, recipe), recipe)
+    _build_around(lambda fitted: network.build(fitted.canvas, recipe), recipe)
 
 
-def from_network(graph_def, recipe, outputs=frozen_graphs.OUTPUTS) -> tf.GraphDef:
+def from_network(graph_def, recipe, outputs=frozen_graphs.OUTPUTS, by_cells=False) -> tf.GraphDef:
     """Returns the inference graph around a frozen network.
 
     Args:
         graph_def: from `network.freeze` with a batch of 1, or `network.optimize` of that.
         recipe: the network's Recipe.
         outputs: names of the outputs wanted.
+        by_cells: see `pictures.cut_out`.
     """
     with tf.Graph().as_default():
-        _build_around(lambda canvas: network.attach(graph_def, canvas), recipe)
+        _build_around(lambda fitted: network.attach(graph_def, fitted.canvas, fitted.inner),
+                      recipe, by_cells)
         return network.without_defaults(outputs)
 
 

@@ -93,15 +93,15 @@ class _Networks:
         self._checkpoint = checkpoint
         self._recipe = recipe
         # Quantised networks hold ops between weights and convolutions that nothing must pass.
-        self._optimize = optimize and not recipe.quantize
+        self.is_optimized = optimize and not recipe.quantize
         self._made = {}
 
-    def get(self, batch=1, regroup=True):
+    def get(self, batch=1, for_tensorflow=True):
         """Returns the network as a GraphDef; see `network.freeze` and `network.optimize`."""
-        key = (batch, regroup and self._optimize)
+        key = (batch, for_tensorflow and self.is_optimized)
         if key not in self._made:
             plain = network.freeze(self._checkpoint, self._recipe, batch)
-            self._made[key] = network.optimize(plain, regroup) if self._optimize else plain
+            self._made[key] = network.optimize(plain, for_tensorflow) if self.is_optimized else plain
         return self._made[key]
 
 
@@ -119,13 +119,14 @@ def _products(networks, recipe, path, options):
         yield _Product(
             'frozen graph', path,
             lambda to: frozen_graph.write_whole(to, frozen_graph.from_network(
-                networks.get(), recipe).SerializeToString()),
+                networks.get(), recipe, by_cells=networks.is_optimized).SerializeToString()),
             runners.of_frozen_graph, _MOST_DIFFERENT, True)
     if SAVED_MODEL in options.formats:
         yield _Product(
             'SavedModel',
             os.path.join(_path_for(path, '_saved_model', True), str(options.saved_model_version)),
-            lambda to: saved_model.write(networks.get(batch=None), recipe, to),
+            lambda to: saved_model.write(
+                networks.get(batch=None), recipe, to, networks.is_optimized),
             runners.of_saved_model, _MOST_DIFFERENT, True)
     if TFLITE in options.formats:
         for kind in options.tflite_types:
@@ -134,14 +135,14 @@ def _products(networks, recipe, path, options):
                 'TFLite ' + kind, _path_for(path, '_{}.tflite'.format(kind) if several else
                                             '.tflite', several),
                 lambda to, kind=kind: frozen_graph.write_whole(to, tflite_model.convert(
-                    networks.get(regroup=False), recipe, kind, options.calibration)),
+                    networks.get(for_tensorflow=False), recipe, kind, options.calibration)),
                 lambda at: runners.TfliteRunner(at, recipe), _MOST_DIFFERENT_BY_TYPE[kind],
                 kind != tflite_model.INT8)
     if ONNX in options.formats:
         yield _Product(
             'ONNX', _path_for(path, '.onnx'),
             lambda to: frozen_graph.write_whole(to, onnx_model.convert(
-                networks.get(regroup=False), recipe)),
+                networks.get(for_tensorflow=False), recipe)),
             runners.OnnxRunner, _MOST_DIFFERENT, True)
 
 

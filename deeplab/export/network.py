@@ -12,13 +12,18 @@ from deeplab import compat
 from deeplab import errors
 from deeplab import prediction
 from deeplab.export import fold_batch_norm
+from deeplab.export import less_padding
 from deeplab.export import phases
+from deeplab.export import pooled
 from deeplab.export import simplify
 from deeplab.utils import checkpoints
 
 CANVAS = 'Canvas'
-# The same tensor in graphs that hold the network and what is around it.
+# Height and width of what the picture covers on it, where the optimised network wants to know.
+COVERED = 'Covered'
+# The same tensors in graphs that hold the network and what is around it.
 PADDED_IMAGE = 'PaddedImage'
+COVERED_SIZE = 'CoveredSize'
 LABELS = 'CanvasLabels'
 PROBABILITIES = 'CanvasProbabilities'
 _OUTPUTS = (LABELS, PROBABILITIES)
@@ -112,31 +117,36 @@ def freeze(checkpoint, recipe, batch=1) -> tf.GraphDef:
             session, graph.as_graph_def(), list(_OUTPUTS))
 
 
-def optimize(graph_def, regroup=True) -> tf.GraphDef:
+def optimize(graph_def, for_tensorflow=True) -> tf.GraphDef:
     """Makes the network faster without changing what it says.
 
     Args:
         graph_def: from `freeze`, of a network that is not quantised.
-        regroup: also let dilated convolutions run on the phases of their maps, which is faster in
-            TensorFlow. Other runtimes have dilated convolutions of their own, and recognise the
-            usual form.
+        for_tensorflow: also do what is faster in TensorFlow alone. Other runtimes have dilated
+            convolutions of their own and recognise their usual form, and like sizes to be known.
     """
     graph_def = simplify.simplify(graph_def, _OUTPUTS)
-    graph_def = fold_batch_norm.fold_batch_norm(graph_def, _OUTPUTS)
-    if regroup:
+    graph_def = fold_batch_norm.fold_batch_norm(graph_def, _OUTPUTS, even_steep=not for_tensorflow)
+    if for_tensorflow:
+        graph_def = pooled.pooled_as_bias(graph_def, _OUTPUTS)
         graph_def = phases.on_phases(graph_def, _OUTPUTS)
+        graph_def = less_padding.on_less_padding(graph_def, CANVAS, COVERED, _OUTPUTS)
     return graph_def
 
 
-def attach(graph_def, canvas) -> prediction.Prediction:
+def attach(graph_def, canvas, covered) -> prediction.Prediction:
     """Puts a frozen network behind a canvas in the default graph.
 
     Args:
         graph_def: from `freeze` or `optimize`.
         canvas: float32 `[batch, crop height, crop width, 3]`.
+        covered: int32 `[2]`, height and width of what the pictures cover on it.
     """
+    inputs = {CANVAS + ':0': canvas}
+    if any(node.name == COVERED for node in graph_def.node):
+        inputs[COVERED + ':0'] = covered
     labels, probabilities = tf.import_graph_def(
-        graph_def, name='', input_map={CANVAS + ':0': canvas},
+        graph_def, name='', input_map=inputs,
         return_elements=[name + ':0' for name in _OUTPUTS])
     return prediction.Prediction(labels, probabilities)
 

@@ -4,6 +4,7 @@ import tensorflow.compat.v1 as tf
 from deeplab import prediction
 from deeplab.core import feature_extractor
 from deeplab.core import preprocess_utils
+from deeplab.export import cells
 from deeplab.export import network
 
 
@@ -33,26 +34,36 @@ class Fitted:
         self.inner = tf.shape(pictures)[1:3]
         if recipe.large_pictures == network.REFUSE:
             self.inner = _looked_up(self.inner, crop)
+        self.inner = tf.identity(self.inner, name=network.COVERED_SIZE)
         canvas = preprocess_utils.pad_to_bounding_box(
             tf.cast(pictures, tf.float32), 0, 0, crop[0], crop[1],
             feature_extractor.mean_pixel(recipe.model_options.model_variant))
         self.canvas = tf.identity(canvas, name=network.PADDED_IMAGE)
         self._recipe = recipe
 
-    def cut_out(self, raw) -> prediction.Prediction:
-        """Returns the network's result on the canvas as one for the pictures, at their own size."""
-        return cut_out(raw, self.inner, self.size, self._recipe)
+    def cut_out(self, raw, by_cells=False) -> prediction.Prediction:
+        """Returns the network's result on the canvas as one for the pictures, at their own size.
+
+        See `cut_out`.
+        """
+        return cut_out(raw, self.inner, self.size, self._recipe, by_cells)
 
 
-def cut_out(raw, inner, size, recipe) -> prediction.Prediction:
+def cut_out(raw, inner, size, recipe, by_cells=False) -> prediction.Prediction:
     """Returns the part of a result on the canvas that a picture covers, at the picture's size.
 
     Args:
         raw: Prediction on the canvas.
         inner, size: see `Fitted`.
         recipe: a `network.Recipe`.
+        by_cells: compute that part alone where that is possible, see `cells`, instead of cutting
+            it out of the whole.
     """
-    whole = prediction.Prediction(*(values[:, :inner[0], :inner[1]] for values in raw))
+    grid = cells.find(raw.labels) if by_cells else None
+    if grid is not None:
+        whole = cells.cut_out(grid, inner)
+    else:
+        whole = prediction.Prediction(*(values[:, :inner[0], :inner[1]] for values in raw))
     return prediction.resized_back(whole, size) if _resizes(recipe) else whole
 
 

@@ -56,7 +56,7 @@ def _cut_out_each(raw, sizes, inner, recipe):
     return labels, probabilities
 
 
-def _build(graph_def, recipe):
+def _build(graph_def, recipe, by_cells):
     """Builds the serving graph in the default one; returns dict: signature -> (inputs, outputs)."""
     # One of the two inputs is fed, the other one is empty; so they can share the network.
     image = tf.placeholder_with_default(tf.zeros([0, 1, 1, 3], tf.uint8), [None, None, None, 3],
@@ -64,10 +64,10 @@ def _build(graph_def, recipe):
     encoded = tf.placeholder_with_default(tf.constant([], tf.string), [None], name=IMAGE_BYTES)
     fitted = pictures.Fitted(image, recipe)
     decoded, sizes, inner = _decoded_to_canvas(encoded, recipe)
-    raw = network.attach(graph_def, tf.concat([fitted.canvas, decoded], 0))
+    raw = network.attach(graph_def, tf.concat([fitted.canvas, decoded], 0), fitted.inner)
     # Its shape tells predict.py the crop.
     tf.cast(raw.labels, tf.float32, name=frozen_graphs.RAW_OUTPUT_NAME)
-    whole = fitted.cut_out(raw)
+    whole = fitted.cut_out(raw, by_cells)
     labels, probabilities = _cut_out_each(raw, sizes, inner, recipe)
     return {
         tf.saved_model.signature_constants.DEFAULT_SERVING_SIGNATURE_DEF_KEY: (
@@ -78,18 +78,19 @@ def _build(graph_def, recipe):
     }
 
 
-def write(graph_def, recipe, folder: str) -> None:
+def write(graph_def, recipe, folder: str, by_cells=False) -> None:
     """Writes a SavedModel.
 
     Args:
         graph_def: from `network.freeze` for any batch size, or `network.optimize` of that.
         recipe: the network's Recipe.
         folder: to write, which must not be there yet.
+        by_cells: see `pictures.cut_out`.
     """
     with tf.Graph().as_default() as graph, tf.Session(graph=graph) as session:
         signatures = {
             name: tf.saved_model.predict_signature_def(inputs, outputs)
-            for name, (inputs, outputs) in _build(graph_def, recipe).items()}
+            for name, (inputs, outputs) in _build(graph_def, recipe, by_cells).items()}
         builder = tf.saved_model.Builder(folder)
         builder.add_meta_graph_and_variables(
             session, [tf.saved_model.tag_constants.SERVING], signature_def_map=signatures,

@@ -58,6 +58,10 @@ def _is_idle(op, inputs):
         # Between equal sizes every weight is 0 or 1. Only height and width need to be known.
         before, after = inputs[0].shape.as_list()[1:3], result.shape.as_list()[1:3]
         return None not in before and before == after and inputs[0].dtype == result.dtype
+    if op.type == 'GatherV2':
+        taken, axis = [rebuild.constant(tensor) for tensor in inputs[1:3]]
+        return taken is not None and axis is not None and np.array_equal(
+            taken, np.arange(inputs[0].shape.as_list()[int(axis)] or 0))
     if op.type in ('Reshape', 'Slice', 'StridedSlice'):
         return same_shape and not (op.type == 'StridedSlice' and _strides_back(op))
     return op.type == 'Cast' and inputs[0].dtype == result.dtype

@@ -17,6 +17,8 @@ from deeplab import errors
 from deeplab.export import network
 from deeplab.export import pictures
 from deeplab.export import rebuild
+from deeplab.export import simplify
+from deeplab.utils import frozen_graphs
 
 FLOAT32, FLOAT16, INT8 = TYPES = ('float32', 'float16', 'int8')
 
@@ -128,14 +130,22 @@ def after_scaling(graph, name):
 def cut(graph_def, input_name, output_names):
     """Returns (GraphDef from one tensor to others, name of its placeholder, names of its outputs).
 
-    What feeds the tensor does not come along.
+    What feeds the tensor does not come along. Of an optimised graph, which minds how much of the
+    canvas a picture covers, the part takes pictures that cover all of it.
     """
-    shape = rebuild.import_graph(graph_def).get_tensor_by_name(input_name).shape
+    graph = rebuild.import_graph(graph_def)
+    shape = graph.get_tensor_by_name(input_name).shape
+    minds_size = frozen_graphs.has_tensor(graph, network.COVERED_SIZE + ':0')
     with tf.Graph().as_default() as graph:
         feed = tf.placeholder(tf.float32, shape, name='input_image')
-        results = tf.import_graph_def(graph_def, {input_name: feed}, output_names, name='part')
+        inputs = {input_name: feed}
+        if minds_size:
+            inputs[network.COVERED_SIZE + ':0'] = tf.constant(shape.as_list()[1:3], tf.int32)
+        results = tf.import_graph_def(graph_def, inputs, output_names, name='part')
         part = tf.graph_util.extract_sub_graph(
             graph.as_graph_def(), [result.op.name for result in results] + [feed.op.name])
+    if minds_size:
+        part = simplify.simplify(part, [result.op.name for result in results])
     return part, feed.name, [result.name for result in results]
 
 

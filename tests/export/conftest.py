@@ -4,6 +4,7 @@ import pytest
 import tensorflow.compat.v1 as tf
 
 from deeplab import names
+from deeplab.core import feature_extractor
 from deeplab.export import network
 from tests import golden_net
 
@@ -30,6 +31,14 @@ def write_checkpoint(folder, model_options):
 def picture(height, width, seed=0):
     """Returns a uint8 picture."""
     return np.random.RandomState(seed).randint(0, 256, (height, width, 3)).astype(np.uint8)
+
+
+def canvas(model_options, covered):
+    """Returns a picture of size `covered`, padded to the crop: float32 [1, height, width, 3]."""
+    result = np.empty([1] + list(model_options.crop_size) + [3], np.float32)
+    result[:] = feature_extractor.mean_pixel(model_options.model_variant)
+    result[0, :covered[0], :covered[1]] = picture(*covered)
+    return result
 
 
 @pytest.fixture(scope='package', name='prefix')

@@ -80,8 +80,8 @@ def test_an_empty_calibration_set_leaves_nothing(prefix, tmp_path):
 def test_what_differs_from_the_checkpoint_is_not_written(prefix, tmp_path, monkeypatch):
     plain = network.optimize
 
-    def broken(graph_def, regroup=True):
-        graph_def = plain(graph_def, regroup)
+    def broken(graph_def, for_tensorflow=True):
+        graph_def = plain(graph_def, for_tensorflow)
         for node in graph_def.node:
             if node.op == 'Const' and node.name.endswith('bias'):
                 node.attr['value'].tensor.tensor_content = bytes(

@@ -25,10 +25,13 @@ _NETWORKS = {
 }
 
 
-def _run(graph_def, canvas):
+def _run(graph_def, canvas, covered):
+    feeds = {network.CANVAS + ':0': canvas}
+    if any(node.name == network.COVERED for node in graph_def.node):
+        feeds[network.COVERED + ':0'] = covered
     with tf.Session(graph=rebuild.import_graph(graph_def)) as session:
-        return session.run([network.LABELS + ':0', network.PROBABILITIES + ':0'],
-                           {network.CANVAS + ':0': canvas})
+        logits = session.graph.get_operation_by_name('ArgMax').inputs[0]
+        return session.run([network.LABELS + ':0', logits], feeds)
 
 
 def _count(graph_def):
@@ -40,11 +43,12 @@ def test_the_optimised_network_says_the_same(name, tmp_path):
     options = conftest.options(**_NETWORKS[name])
     plain = network.freeze(conftest.write_checkpoint(tmp_path, options), network.Recipe(options))
     fast = network.optimize(plain)
-    canvas = conftest.picture(*options.crop_size).astype(np.float32)[np.newaxis]
-    wanted, wanted_probabilities = _run(plain, canvas)
-    for graph_def in (fast, network.optimize(plain, regroup=False)):
-        labels, probabilities = _run(graph_def, canvas)
-        np.testing.assert_allclose(probabilities, wanted_probabilities, atol=2e-4)
+    covered = [options.crop_size[0] - 5, options.crop_size[1] // 3]
+    canvas = conftest.canvas(options, covered)
+    wanted, wanted_logits = _run(plain, canvas, covered)
+    for graph_def in (fast, network.optimize(plain, for_tensorflow=False)):
+        labels, logits = _run(graph_def, canvas, covered)
+        np.testing.assert_allclose(logits, wanted_logits, rtol=0, atol=1e-4 * wanted_logits.std())
         assert np.mean(labels != wanted) <= (0 if compat.IS_TF1 else 1e-3)
         ops = _count(graph_def)
         assert not any(op.startswith('FusedBatchNorm') for op in ops)
@@ -54,7 +58,7 @@ def test_the_optimised_network_says_the_same(name, tmp_path):
 def test_dilated_stretches_are_regrouped_once(prefix):
     # Maps of 65 x 65: small ones would be padded too much to be worth it.
     plain = network.freeze(prefix, network.Recipe(conftest.options(crop_size=[513, 513])))
-    before = _count(network.optimize(plain, regroup=False))
+    before = _count(network.optimize(plain, for_tensorflow=False))
     after = _count(network.optimize(plain))
     if compat.IS_TF1:
         assert before['SpaceToBatchND'] == 10
@@ -123,6 +127,26 @@ def test_batch_norm_behind_each_kind_of_convolution(form):
         with tf.Session(graph=rebuild.import_graph(graph_def)) as session:
             results.append(session.run('out:0', {'in:0': image}))
     np.testing.assert_allclose(results[1], results[0], rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize('gain, even_steep, kept', [(30, False, 0), (90, False, 1), (90, True, 0)])
+def test_the_factor_behind_a_steep_filter_stays(gain, even_steep, kept):
+    with tf.Graph().as_default() as graph:
+        values = tf.placeholder(tf.float32, [1, 5, 5, 2], name='in')
+        edges = np.zeros([3, 3, 2, 1], np.float32)
+        edges[1, :, 0, 0], edges[1, 1, 1, 0] = [-0.5, 0, 0.5], 1
+        factor = np.array([gain, 1], np.float32)
+        values = tf.nn.depthwise_conv2d(values, tf.constant(edges), [1, 1, 1, 1], 'SAME') * factor
+        tf.nn.bias_add(values, tf.constant([1, 2], tf.float32), name='out')
+    folded = fold_batch_norm.fold_batch_norm(graph.as_graph_def(), ['out'], even_steep)
+    assert _count(folded)['Mul'] == kept
+    image = np.random.RandomState(0).randn(1, 5, 5, 2)
+    results = []
+    for graph_def in (graph.as_graph_def(), folded):
+        with tf.Session(graph=rebuild.import_graph(graph_def)) as session:
+            results.append(session.run('out:0', {'in:0': image}))
+    np.testing.assert_allclose(results[1], results[0], rtol=0 if kept else 1e-5,
+                               atol=0 if kept else 1e-4)
 
 
 def _linear_dilated(values, random):
