@@ -86,6 +86,9 @@ def opened_server():
         segmenting = segmenter.Segmenter(predictor, max_side=FLAGS.max_side,
                                          max_waiting=FLAGS.max_waiting, **look)
         segmenting.warm_up()
+        if not look['class_names']:
+            logging.info('Classes are shown by number: --dataset, a name or a description, names '
+                         'them.')
         app = app_module.make_app(
             segmenting, title, int(FLAGS.max_upload_mb * 1e6), int(FLAGS.max_megapixels * 1e6),
             local_only=FLAGS.host in app_module.LOCAL_HOSTS)

@@ -15,9 +15,11 @@ from deeplab.utils import image_files
 
 _FIELD = 'picture'
 LOCAL_HOSTS = ('localhost', '127.0.0.1', '::1')
+# Bytes of a form around the picture in it; with a long name they are a few hundred.
+_FORM_BYTES = 1 << 14
 # The page brings everything along; whatever is in a picture's name, nothing else is loaded.
 _HEADERS = {
-    'Content-Security-Policy': "default-src 'none'; img-src data: blob:; connect-src 'self'; "
+    'Content-Security-Policy': "default-src 'none'; img-src data:; connect-src 'self'; "
                                "style-src 'unsafe-inline'; script-src 'unsafe-inline'",
     'X-Content-Type-Options': 'nosniff', 'Cache-Control': 'no-store'}
 
@@ -29,11 +31,19 @@ def _data_uri(array, image_format):
         image_format.lower(), base64.b64encode(data).decode('ascii'))
 
 
-def describe(result) -> dict:
-    """Returns what the page shows of a `segmenter.Segmentation`, as plain values."""
+def describe(result, sent_shape) -> dict:
+    """Returns what the page shows of a `segmenter.Segmentation`, as plain values.
+
+    Args:
+      result: of the picture.
+      sent_shape: (height, width, ...) of the picture as it was sent, before it was shrunk.
+    """
     height, width = result.labels.shape
     return {
+        'sent_height': sent_shape[0], 'sent_width': sent_shape[1],
         'height': height, 'width': width, 'milliseconds': round(1000 * result.seconds, 1),
+        # As it was predicted: not every format that is taken is one that browsers show.
+        'picture': _data_uri(result.image, 'JPEG'),
         'overlay': _data_uri(result.overlay(), 'JPEG'),
         'labels': _data_uri(result.label_colors(), 'PNG'),
         'classes': [{'label': each.label, 'name': each.name, 'share': round(each.share, 6),
@@ -55,13 +65,13 @@ def make_app(segmenter, title: str, max_upload_bytes: int, max_pixels: int,
     Args:
       segmenter: a `segmenter.Segmenter`.
       title: of the model, shown on the page.
-      max_upload_bytes: most bytes of a request.
+      max_upload_bytes: most bytes of a picture's file.
       max_pixels: most pixels of a picture.
       local_only: answer only where addressed as this machine, so that no page of another site
         can reach in by a name of its own.
     """
     app = flask.Flask('deeplab-demo', static_folder=None)
-    app.config['MAX_CONTENT_LENGTH'] = max_upload_bytes
+    app.config['MAX_CONTENT_LENGTH'] = max_upload_bytes + _FORM_BYTES
 
     @app.before_request
     def check_host():
@@ -83,17 +93,21 @@ def make_app(segmenter, title: str, max_upload_bytes: int, max_pixels: int,
 
     @app.route('/segment', methods=['POST'])
     def segment():
+        too_large = 'The file is larger than the {:.3g} MB allowed here.'.format(
+            max_upload_bytes / 1e6)
         try:
             sent = flask.request.files.get(_FIELD)
         except werkzeug.exceptions.RequestEntityTooLarge:
-            flask.abort(413, 'The file is larger than the {:.3g} MB allowed here.'.format(
-                max_upload_bytes / 1e6))
+            flask.abort(413, too_large)
         if sent is None:
             flask.abort(400, 'No picture was sent: it goes into the form field "{}".'.format(
                 _FIELD))
         name = sent.filename or 'picture'
+        content = sent.read()
+        if len(content) > max_upload_bytes:
+            flask.abort(413, too_large)
         try:
-            image = segmenters.decode_limited(sent.read(), max_pixels, name)
+            image = segmenters.decode_limited(content, max_pixels, name)
             result = segmenter.segment(image)
         except segmenters.Busy as error:
             flask.abort(503, str(error))
@@ -103,7 +117,7 @@ def make_app(segmenter, title: str, max_upload_bytes: int, max_pixels: int,
             flask.abort(400, str(error))
         logging.info('%r: %d x %d, %.0f ms', name, image.shape[1], image.shape[0],
                      1000 * result.seconds)
-        return flask.jsonify(describe(result))
+        return flask.jsonify(describe(result, image.shape))
 
     return app
 

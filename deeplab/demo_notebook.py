@@ -11,12 +11,14 @@ import matplotlib.figure
 import numpy as np
 from PIL import Image
 import tabulate
+import tensorflow.compat.v1 as tf
 
 from deeplab import errors
 from deeplab import model_zoo
 from deeplab import model_zoo_files
 from deeplab import predictor_flags
 from deeplab.datasets import sample_scenes
+from deeplab.evaluation import predictors
 from deeplab.evaluation import segmenter
 from deeplab.utils import checkpoints
 from deeplab.utils import downloads
@@ -30,7 +32,7 @@ _PANEL_INCHES = 3.6
 def _flags_of(model, dataset, models_dir):
     """Returns the command-line flags that mean `model`."""
     chosen = ['--dataset=' + dataset] if dataset else []
-    if os.path.isdir(model) and os.path.exists(os.path.join(model, 'saved_model.pb')):
+    if predictors.saved_model_folder(model):
         return chosen + ['--saved_model=' + model]
     if os.path.isfile(model) and model.endswith('.pb'):
         return chosen + ['--frozen_graph=' + model]
@@ -65,6 +67,7 @@ def open_model(model: str, dataset='', models_dir='models', more_flags=(),
     Raises:
       UserError: it cannot be found or loaded.
     """
+    tf.logging.set_verbosity(tf.logging.ERROR)  # As the commands do; see `cli.run`.
     stack = contextlib.ExitStack()
     arguments = _flags_of(model, dataset, models_dir) + list(more_flags)
     with flagsaver.flagsaver():

@@ -44,7 +44,8 @@ _TEMPLATE = """<!DOCTYPE html>
   section { background: #fff; border: 1px solid var(--line); border-radius: 8px;
             padding: 12px 14px; }
   .picture { flex: 1 1 300px; min-width: 0; }
-  .picture img { width: 100%; display: block; background: #ddd; image-rendering: auto; }
+  /* Not higher than leaves room for the classes on one screen. */
+  .picture img { width: 100%; max-height: 44vh; object-fit: contain; display: block; }
   #labels { image-rendering: pixelated; }
   #seen { flex: 1 1 100%; }
   table { border-collapse: collapse; width: 100%; }
@@ -70,11 +71,12 @@ _TEMPLATE = """<!DOCTYPE html>
 <script type="application/json" id="data">@@DATA@@</script>
 <script>
 'use strict';
+const millions = number => Number((number / 1e6).toPrecision(3));
 const get = id => document.getElementById(id);
 const about = JSON.parse(get('data').textContent);
 get('model').textContent = about.title;
-get('limits').textContent = 'up to ' + (about.max_bytes / 1e6).toPrecision(3) + ' MB and ' +
-  (about.max_pixels / 1e6).toPrecision(3) + ' million pixels; it stays on the machine of this page';
+get('limits').textContent = 'up to ' + millions(about.max_bytes) + ' MB and ' +
+  millions(about.max_pixels) + ' million pixels; it stays on the machine of this page';
 
 function say(text, isError) {
   get('message').textContent = text;
@@ -88,9 +90,7 @@ function cell(row, className) {
 }
 
 function show(file, answer) {
-  const before = get('input').src;
-  if (before) URL.revokeObjectURL(before);
-  get('input').src = URL.createObjectURL(file);
+  get('input').src = answer.picture;
   get('overlay').src = answer.overlay;
   get('labels').src = answer.labels;
   const table = get('classes');
@@ -108,7 +108,9 @@ function show(file, answer) {
     cell(row, 'bar').append(bar);
   }
   get('result').className = 'shown';
-  say(file.name + ': ' + answer.width + ' x ' + answer.height + ' pixels, ' +
+  const shrunk = answer.width !== answer.sent_width || answer.height !== answer.sent_height;
+  say(file.name + ': ' + answer.sent_width + ' x ' + answer.sent_height + ' pixels, ' +
+      (shrunk ? 'predicted at ' + answer.width + ' x ' + answer.height + ', ' : '') +
       answer.milliseconds + ' ms');
 }
 
@@ -117,8 +119,7 @@ async function send(file) {
   const number = ++latest;
   if (file.size > about.max_bytes) {
     get('result').className = '';
-    say('The file is larger than the ' + (about.max_bytes / 1e6).toPrecision(3) +
-        ' MB allowed here.', true);
+    say('The file is larger than the ' + millions(about.max_bytes) + ' MB allowed here.', true);
     return;
   }
   say('Looking at ' + file.name + ' ...');

@@ -6,8 +6,13 @@ class UserError(ValueError):
     """A mistake in flags, files or data that the user can put right.
 
     The message is one line: which flag or file, what was found, what is expected, what to do. The
-    entry points print it on stderr without a traceback (see `deeplab.cli.run`).
+    entry points print it on stderr without a traceback (see `deeplab.cli.run`), notebooks show it
+    without one too.
     """
+
+    def _render_traceback_(self):
+        """Returns the lines IPython shows of the error."""
+        return ['error: ' + ' '.join(str(self).split())]
 
 
 def nearest(name: str, known) -> str:

@@ -19,7 +19,8 @@ def load_rows() -> list:
 
     Keys: name, archive (URL), dataset, pretrained_on, file_size_mb, frozen_graph (whether the
     archive holds one), flags (dict), input_size ([height, width]), evaluations, and perhaps
-    longest_side (what pictures are resized to) and sha256 (of the archive). Where there are
+    longest_side (what pictures are resized to), eval_crop_size ([height, width] where input_size is
+    only what was counted) and sha256 (of the archive). Where there are
     evaluations, published_counts: what their multiply_adds_billion seems to count. An evaluation
     is a dict with output_stride, scales, flip, split, miou_percent, multiply_adds_billion (None:
     not published), perhaps atrous_rates and pixel_accuracy_percent. A row without evaluations has
@@ -57,6 +58,11 @@ def model_options(row: dict, evaluation: dict, num_classes: int) -> names.ModelO
         {names.OUTPUT_TYPE: num_classes}, crop_size=list(row['input_size']),
         output_stride=evaluation['output_stride'], atrous_rates=evaluation.get('atrous_rates'),
         **values)
+
+
+def eval_crop_size(row: dict) -> list:
+    """Returns the [height, width] that pictures are padded to for a row's evaluations."""
+    return row.get('eval_crop_size', row['input_size'])
 
 
 def archive_name(row: dict) -> str:
@@ -100,7 +106,7 @@ def network_flags(row: dict, evaluation: dict = None) -> list:
 
 def evaluation_flags(row: dict, evaluation: dict) -> list:
     """Returns the flags of `deeplab-eval` beyond those of the network and of the data's place."""
-    flags = ['--eval_crop_size={},{}'.format(*row['input_size'])]
+    flags = ['--eval_crop_size={},{}'.format(*eval_crop_size(row))]
     if row.get('longest_side'):
         flags += ['--{}_resize_value={}'.format(end, row['longest_side']) for end in ('min', 'max')]
     if evaluation['scales'] != [1.0]:

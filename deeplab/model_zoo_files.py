@@ -2,6 +2,7 @@
 import collections
 import contextlib
 import os
+import shutil
 
 from deeplab import errors
 from deeplab import model_zoo
@@ -61,20 +62,43 @@ def obtain(row: dict, models_dir: str, archive=None, mirror=None, keep_archive=F
             raise errors.UserError('--archive={}: {} holds this model already; delete it to unpack '
                                    'another.'.format(archive, folder))
         return model
+    if archive:
+        _check_is_file(archive)
     image_files.make_folder(models_dir, '--models_dir')
     path = archive or os.path.join(models_dir, model_zoo.archive_name(row))
     is_ours = not os.path.exists(path)
     if is_ours:
         _download(row, path, models_dir, mirror, echo)
     try:
-        archives.unpack(path, folder, title='--archive={}'.format(path) if archive else path)
-    except errors.UserError:
+        model = _unpacked(path, folder, '--archive={}'.format(path) if archive else path)
+    except errors.UserError as error:
         if is_ours:
             os.remove(path)
+        elif not archive:
+            raise errors.UserError('{} It was there already: delete it, and the same command '
+                                   'downloads it.'.format(error))
         raise
     if is_ours and not keep_archive:
         os.remove(path)
-    return _checked(folder, path)
+    return model
+
+
+def _check_is_file(archive):
+    if os.path.isdir(archive):
+        raise errors.UserError('--archive={}: a folder, where an archive is to be unpacked. '
+                               '--evaluate takes a folder as it is.'.format(archive))
+    if not os.path.isfile(archive):
+        raise errors.UserError('--archive={}: there is no such file.'.format(archive))
+
+
+def _unpacked(path, folder, title):
+    """Returns the `Model` of an archive, unpacked into `folder`; one without leaves nothing."""
+    archives.unpack(path, folder, title=title)
+    try:
+        return _checked(folder, title)
+    except errors.UserError:
+        shutil.rmtree(folder)
+        raise
 
 
 @contextlib.contextmanager
@@ -109,6 +133,7 @@ def _download(row, path, models_dir, mirror, echo):
     try:
         digest = downloads.fetch(url, path, row.get('sha256'))
     except errors.UserError as error:
-        raise errors.UserError('{} An archive at hand can be given by --archive=PATH, or put into '
-                               '{}.'.format(error, models_dir))
+        raise errors.UserError('{} An archive at hand is unpacked by deeplab-zoo --download={} '
+                               '--archive=PATH, or found by itself in {}.'.format(
+                                   error, row['name'], models_dir))
     echo('sha256 {}'.format(digest))

@@ -17,24 +17,26 @@ variable, and the figures they were published with. They are data of this progra
 python deeplab/zoo.py                                           # the table; --json for programs
 python deeplab/zoo.py --show=mobilenetv2_coco_voc_trainaug      # one row, with its flags
 python deeplab/zoo.py --download=mobilenetv2_coco_voc_trainaug  # into models/<row>
-python deeplab/zoo.py --evaluate=mobilenetv2_coco_voc_trainaug --dataset_dir=data/voc/tfrecord
+python deeplab/zoo.py --evaluate=mobilenetv2_coco_voc_trainaug \\
+    --dataset_dir=data/pascal_voc_seg/tfrecord
 ```
 
 * `--download` goes on where an earlier call was cut short, holds the file to the checksum its
-  server tells, unpacks it under `--models_dir` (default `models`) and deletes the archive
-  (`--keep_archive` keeps it). Another call finds the model there and does nothing.
+  server tells (and to the row's `sha256` in `deeplab/model_zoo.json`, where you add one), unpacks
+  it under `--models_dir` (default `models`) and deletes the archive (`--keep_archive` keeps it). It
+  prints where checkpoint and frozen graph lie. Another call finds the model there and does nothing.
 * Without a network, get the archive elsewhere and name it: `--archive=PATH`. It may be the archive
   or, for `--evaluate`, its folder once unpacked or a checkpoint. An archive of the original name in
-  `--models_dir` is found by itself. `--mirror=https://host/folder` takes the archives from a server
-  of yours.
-* An archive that is only half downloaded is refused by name, and so is one with members that lead
-  out of the folder it is unpacked to.
+  `--models_dir` is found by itself, by the demo and the notebook too.
+  `--mirror=https://host/folder` takes the archives from a server of yours.
+* An archive that is broken or only half downloaded, has members that lead out of the folder it is
+  unpacked to, or holds no model is refused by name, and nothing is unpacked.
 * `--evaluate` builds the network with the row's flags, evaluates the split the figure was published
   for, at the row's input size, scales and output stride, and prints published, measured and
   difference. `--setting=2` takes the second evaluation of a row, `--setting=0` all of them;
   `--eval_split` another split; `--eval_logdir` also keeps the results as `deeplab-eval` does.
-  Figures published for a test split cannot be reached without its labels: `val` is measured then,
-  and said so, as are splits with fewer images than the published one.
+  Figures published for a test split cannot be reached without its labels: `val` is measured then.
+  The answer says so, over how many images it is, and whether that is fewer than published.
 * `--show` prints the flags of the network, which all commands take, and those of `deeplab-eval`.
   Other commands take a row by name: `deeplab-model-stats --model_zoo_row=NAME`,
   `deeplab-demo --model_zoo_row=NAME`.
@@ -45,7 +47,8 @@ _SECTIONS = (
      'mIoU on `val` where the training set is train_aug; `test` figures are of the PASCAL server.'),
     ('cityscapes', 'Cityscapes',
      'MobileNetV3 and EdgeTPU rows publish other counts than multiply-adds of convolutions; see\n'
-     '[model_stats.md](model_stats.md).'),
+     '[model_stats.md](model_stats.md). The input of the EdgeTPU rows is what their multiply-adds '
+     'fit;\n`--evaluate` takes whole pictures, 1025x2049, for them too.'),
     ('ade20k', 'ADE20K',
      'The longest side of each picture is resized to the input size.'),
     (None, 'Starting points',
@@ -78,33 +81,45 @@ def _evaluation_cells(evaluation):
 
 
 _EVALUATION_HEADERS = ['stride', 'scales', 'split', 'mIoU %', 'pixel acc. %', 'multiply-adds G']
+# The same in fewer letters, for lines of a terminal.
+_SHORT_HEADERS = ['stride', 'scales', 'split', 'mIoU %', 'acc. %', 'G m-adds']
 
 
 def table(rows, is_here) -> str:
-    """Returns the rows as text, a line each evaluation.
+    """Returns the rows as text: a part each data set, a line each evaluation.
 
     Args:
         rows: of the zoo.
         is_here: function of a row, whether it is downloaded.
     """
-    lines = []
+    titles = {dataset: title for dataset, title, _ in _SECTIONS}
+    lines, begins = [], {}
     for row in rows:
-        about = [row['name'], row['dataset'] or 'none, a backbone', row['flags']['model_variant'],
-                 _size(row)]
+        begins.setdefault(row['dataset'], len(lines))
+        about = [row['name'], _size(row)]
         ends = [_file_size(row), 'yes' if is_here(row) else '']
         for evaluation in row['evaluations']:
             lines.append(about + _evaluation_cells(evaluation) + ends)
             about, ends = [''] * len(about), [''] * len(ends)
         if not row['evaluations']:
             lines.append(about + [''] * len(_EVALUATION_HEADERS) + ends)
-    return tabulate.tabulate(
-        lines, ['row', 'data set', 'backbone', 'input'] + _EVALUATION_HEADERS + ['MB', 'here'],
-        disable_numparse=True, colalign=('left',) * 4 + ('right', 'left', 'left') + (
-            'right',) * 4 + ('left',))
+    text = tabulate.tabulate(
+        lines, ['row', 'input'] + _SHORT_HEADERS + ['MB', 'here'], disable_numparse=True,
+        colalign=('left',) * 2 + ('right', 'left', 'left') + ('right',) * 4 + ('left',))
+    printed = text.splitlines()
+    headers, body = printed[:-len(lines)], printed[-len(lines):]
+    for dataset, begin in begins.items():
+        body[begin] = '\n{}\n{}'.format(titles.get(dataset, dataset), body[begin])
+    return '\n'.join(headers + body)
 
 
-def details(row) -> str:
-    """Returns one row with the flags that use it, as text."""
+def details(row, checkpoint=None) -> str:
+    """Returns one row with the flags that use it, as text.
+
+    Args:
+        row: of the zoo.
+        checkpoint: prefix of its checkpoint, None where it is not here.
+    """
     lines = [row['name'],
              '  archive      {} ({} MB)'.format(row['archive'], _file_size(row) or '?'),
              '  data set     {}'.format(row['dataset'] or 'none: a backbone to train from'),
@@ -118,7 +133,8 @@ def details(row) -> str:
                   '    deeplab-eval: ' + ' '.join(model_zoo.evaluation_flags(row, evaluation))]
     if not row['evaluations']:
         lines += ['', '  network: ' + ' '.join(model_zoo.network_flags(row))]
-    lines += ['', '  to train from it: --tf_initial_checkpoint=<its checkpoint>'
+    lines += ['', '  to train from it: --tf_initial_checkpoint='
+              + (checkpoint or '<its checkpoint>')
               + (' --initialize_last_layer=false for other classes' if row['dataset'] else '')]
     return '\n'.join(lines)
 

@@ -3,16 +3,19 @@ r"""The published models: lists them, downloads them, holds them to their publis
     python deeplab/zoo.py
     python deeplab/zoo.py --show=mobilenetv2_coco_voc_trainaug
     python deeplab/zoo.py --download=mobilenetv2_coco_voc_trainaug
-    python deeplab/zoo.py --evaluate=mobilenetv2_coco_voc_trainaug --dataset_dir=data/voc/tfrecord
+    python deeplab/zoo.py --evaluate=mobilenetv2_coco_voc_trainaug \
+        --dataset_dir=data/pascal_voc_seg/tfrecord
 
 A download that was cut short goes on where it stopped. Without a network, name an archive (or
 folder) at hand:
 
-    python deeplab/zoo.py --evaluate=mobilenetv2_coco_voc_trainaug --dataset_dir=data/voc/tfrecord \
+    python deeplab/zoo.py --evaluate=mobilenetv2_coco_voc_trainaug \
+        --dataset_dir=data/pascal_voc_seg/tfrecord \
         --archive=deeplabv3_mnv2_pascal_train_aug_2018_01_29.tar.gz
 """
 import contextlib
 import json
+import sys
 
 from absl import flags
 import tabulate
@@ -30,6 +33,7 @@ from deeplab.evaluation import inference
 from deeplab.evaluation import job
 from deeplab.evaluation import results
 from deeplab.evaluation import split_prediction
+from deeplab.utils import checkpoints
 from deeplab.utils import image_files
 
 FLAGS = flags.FLAGS
@@ -46,10 +50,11 @@ def define_flags():
     flags.DEFINE_string('evaluate', None, 'Evaluate this row beside its published figures; '
                         'downloads it first where it is not here.')
     flags.DEFINE_string('write_markdown', None, 'Write the page of the zoo to this file.')
-    flags.DEFINE_bool('json', False, 'Print JSON (of the list, of a row, of an evaluation).')
+    flags.DEFINE_bool('json', False, 'Print JSON (of the list, of a row, of a download, of an '
+                      'evaluation).')
     flags.DEFINE_string('models_dir', 'models', 'Folder of the downloaded models, one folder each.')
-    flags.DEFINE_string('archive', None, 'Archive or folder at hand, in place of a download; for '
-                        '--evaluate also the prefix of a checkpoint.')
+    flags.DEFINE_string('archive', None, 'Archive at hand, in place of a download; for --evaluate '
+                        'also its folder once unpacked, or a checkpoint.')
     flags.DEFINE_string('mirror', None, 'Address of a folder that holds the archives, in place of '
                         'the published one.')
     flags.DEFINE_bool('keep_archive', False, 'Keep a downloaded archive beside its folder.')
@@ -83,8 +88,9 @@ def _list():
         return
     print(model_zoo_page.table(
         rows, lambda row: model_zoo_files.is_here(row, FLAGS.models_dir)))
-    print('\nhere: unpacked in {}. --show=ROW tells more, --download=ROW gets one.'.format(
-        FLAGS.models_dir))
+    print('\nacc.: pixel accuracy; G m-adds: billions of multiply-adds; MB: of the archive; here: '
+          'unpacked in {}.\n--show=ROW tells the flags that build it, --download=ROW gets it.'
+          .format(FLAGS.models_dir))
 
 
 def _show(name):
@@ -96,17 +102,22 @@ def _show(name):
 
 
 def _obtain(row, archive=None):
+    # Standard output is for what was asked for: a table, JSON.
     return model_zoo_files.obtain(row, FLAGS.models_dir, archive, FLAGS.mirror,
-                                  FLAGS.keep_archive)
+                                  FLAGS.keep_archive,
+                                  echo=lambda line: print(line, file=sys.stderr))
 
 
 def _download(name):
     row = model_zoo.find_row(name, 'download')
     model = _obtain(row, FLAGS.archive)
+    if FLAGS.json:
+        _json(dict(model._asdict(), row=row['name']))
+        return
     print('\n'.join(['{} is in {}'.format(row['name'], model.folder),
                      '  checkpoint    {}'.format(model.checkpoint or 'none'),
                      '  frozen graph  {}'.format(model.frozen_graph or 'none'), '',
-                     model_zoo_page.details(row)]))
+                     model_zoo_page.details(row, model.checkpoint)]))
 
 
 def _settings(row):
@@ -131,8 +142,8 @@ def _evaluate_setting(row, evaluation, prefix, split):
         eval_scales=tuple(evaluation['scales']), add_flipped_images=evaluation['flip'],
         resize_range=prediction.ResizeRange(side, side, None))
     crop = split_prediction.choose_crop(
-        dataset, split, FLAGS.dataset_dir, row['input_size'], False, 1, options.resize_range,
-        'eval_crop_size', evaluation['output_stride'])
+        dataset, split, FLAGS.dataset_dir, model_zoo.eval_crop_size(row), False, 1,
+        options.resize_range, 'eval_crop_size', evaluation['output_stride'])
     model_options = model_zoo.model_options(row, evaluation, description.num_classes)
     common.validate_model_options(model_options)
     return job.Evaluator(
@@ -184,10 +195,10 @@ def _format_comparison(compared):
           text(figure['measured'], '.2f'), text(figure['difference'], '+.2f')]
          for figure in compared['figures']], ['', 'published', 'measured', 'difference'],
         disable_numparse=True, colalign=('left',) + ('right',) * 3)
-    return '\n'.join(['', '{} at output stride {}, scales {}, {}'.format(
+    return '\n'.join(['', '{} at output stride {}, scales {}, {} ({:,} images)'.format(
         compared['row'], compared['output_stride'],
-        model_zoo.scales_text(compared['scales'], compared['flip']), compared['split']), '',
-                      table, ''] + compared['remarks'])
+        model_zoo.scales_text(compared['scales'], compared['flip']), compared['split'],
+        compared['images']), '', table, ''] + compared['remarks'])
 
 
 def _evaluate(name):
@@ -205,7 +216,11 @@ def _evaluate(name):
             raise errors.UserError('{}: holds a frozen graph only, no checkpoint to evaluate.'
                                    .format(FLAGS.archive or model.folder))
         for evaluation in settings:
-            report = _evaluate_setting(row, evaluation, model.checkpoint, _split(evaluation))
+            try:
+                report = _evaluate_setting(row, evaluation, model.checkpoint, _split(evaluation))
+            except checkpoints.DoesNotFit as error:
+                raise errors.UserError('{}: not the weights of {}: {}'.format(
+                    FLAGS.archive or model.folder, row['name'], error.found))
             if FLAGS.eval_logdir:
                 results.write(FLAGS.eval_logdir, report)
             done.append(_compared(row, evaluation, report))

@@ -123,6 +123,15 @@ def test_large_pictures_are_shrunk_before(address):
     status, answer = send(address, encoded(color_graph.picture(60, 120), 'JPEG'), 'a.jpg')
     assert status == 200
     assert (answer['height'], answer['width']) == (40, 80)
+    assert (answer['sent_height'], answer['sent_width']) == (60, 120)
+    assert decoded(answer['picture']).shape == (40, 80, 3)
+
+
+def test_the_limit_is_of_the_file_not_of_the_form_around_it(address):
+    whole = encoded(color_graph.picture())
+    # What follows the last chunk of a PNG is nobody's.
+    assert send(address, whole + bytes(100000 - len(whole)))[0] == 200
+    assert send(address, whole + bytes(100001 - len(whole)))[0] == 413
 
 
 @pytest.mark.parametrize('content, status, part', [
@@ -240,16 +249,26 @@ def test_a_browser_shows_what_was_dropped(address, tmp_path):
                 time.sleep(0.05)
             raise AssertionError('no answer on the page: ' + now)
 
+        def shown():
+            for name in ('input', 'overlay', 'labels'):
+                size = driver.execute_async_script(
+                    'const [name, done] = arguments, shown = document.getElementById(name);'
+                    'shown.decode().then('
+                    '() => done([shown.naturalWidth, shown.naturalHeight]), () => done(null));',
+                    name)
+                assert size == [60, 40]
+
         assert 'not a picture that can be read' in message_after(b'words', 'words.png')
         assert not driver.find_element('id', 'result').is_displayed()
         assert message_after(encoded(image), '<b>scene</b>.png').startswith(
             '<b>scene</b>.png: 60 x 40 pixels, ')
         assert 'larger than' in message_after(b'x' * 200000, 'large.png')
+        assert 'wide.png: 120 x 60 pixels, predicted at 80 x 40, ' in message_after(
+            encoded(color_graph.picture(60, 120)), 'wide.png')
+        # No browser but one shows this format by itself.
+        message_after(encoded(image, 'TIFF'), 'scene.tif')
+        shown()
         message_after(encoded(image), 'scene.png')
-        for name in ('input', 'overlay', 'labels'):
-            size = driver.execute_script(
-                'const shown = document.getElementById(arguments[0]);'
-                'return [shown.naturalWidth, shown.naturalHeight];', name)
-            assert size == [60, 40]
+        shown()
         rows = driver.find_element('id', 'classes').text.splitlines()
         assert len(rows) == 3 and rows[0].endswith(' %')

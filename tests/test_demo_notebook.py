@@ -54,6 +54,21 @@ def test_the_notebook_runs_from_top_to_bottom(graph, tmp_path, monkeypatch):
     assert ' ms' in text
 
 
+def test_a_mistake_is_one_line_in_the_notebook_too(monkeypatch):
+    nbclient = pytest.importorskip('nbclient', reason='the extra demo (nbclient) is not installed')
+    pytest.importorskip('ipykernel', reason='the extra demo (ipykernel) is not installed')
+    import nbformat
+    cell = nbformat.v4.new_code_cell(
+        'from deeplab import errors\ntry:\n    1 / 0\nexcept ArithmeticError:\n'
+        '    raise errors.UserError("x.jpg: no such file.")')
+    notebook = nbformat.v4.new_notebook(cells=[cell])
+    nbclient.NotebookClient(notebook, timeout=60, kernel_name='python3', allow_errors=True,
+                            resources={'metadata': {'path': os.path.dirname(
+                                os.path.dirname(_NOTEBOOK))}}).execute()
+    output, = [each for each in cell.outputs if each.output_type == 'error']
+    assert output.traceback == ['error: x.jpg: no such file.']
+
+
 def test_pictures_come_from_files_addresses_and_nowhere(tmp_path):
     image = color_graph.picture()
     path = str(tmp_path / 'scene.png')

@@ -165,7 +165,9 @@ def test_saved_model_by_its_signature(work, tmp_path):
         tf.saved_model.simple_save(session, str(tmp_path / 'other'), {'picture': image},
                                    {'scores': found.probabilities})
     options = inference.InferenceOptions()
-    by_model = predictors.GraphPredictor.from_saved_model(str(tmp_path / 'model'), options)
+    (tmp_path / 'versions' / '2').mkdir(parents=True)
+    (tmp_path / 'model').rename(tmp_path / 'versions' / '10')
+    by_model = predictors.GraphPredictor.from_saved_model(str(tmp_path / 'versions'), options)
     by_graph = predictors.GraphPredictor.from_frozen_graph(str(work / 'graph.pb'), options)
     picture = tiny_run.photograph(40, 56)
     labels, probabilities = by_model.predict(picture, with_probabilities=True)

@@ -5,8 +5,10 @@ import os
 import shutil
 import tarfile
 
+from absl import flags
 import pytest
 
+from deeplab import cli
 from deeplab import eval as eval_command
 from deeplab import inference_flags
 from deeplab import model_zoo
@@ -16,6 +18,7 @@ from deeplab import zoo
 from deeplab.datasets import descriptions
 from deeplab.utils import archives
 from tests import file_server
+from tests import shared_data
 from tests import tiny_run
 
 _ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
@@ -36,7 +39,7 @@ def work(tmp_path_factory):
 @pytest.fixture(autouse=True)
 def tiny_row(work, monkeypatch):
     """Adds a row for that checkpoint."""
-    flags = {'model_variant': 'mobilenet_v2', 'depth_multiplier': 0.1, 'aspp_convs_filters': 16}
+    network = {'model_variant': 'mobilenet_v2', 'depth_multiplier': 0.1, 'aspp_convs_filters': 16}
     evaluations = [
         dict(output_stride=16, scales=[1.0], flip=False, split='val', miou_percent=50.0,
              pixel_accuracy_percent=60.0, multiply_adds_billion=None),
@@ -44,7 +47,7 @@ def tiny_row(work, monkeypatch):
              multiply_adds_billion=1.5)]
     row = dict(name=_ROW, archive=file_server.closed_address() + '/tiny_2018.tar.gz',
                dataset=str(work / 'data' / descriptions.FILE_NAME), pretrained_on='nothing',
-               file_size_mb=0.1, frozen_graph=True, flags=flags, input_size=[65, 65],
+               file_size_mb=0.1, frozen_graph=True, flags=network, input_size=[65, 65],
                evaluations=evaluations, published_counts='multiply_adds')
     rows = model_zoo.load_rows() + [row]
     monkeypatch.setattr(model_zoo, 'load_rows', lambda: rows)
@@ -92,6 +95,40 @@ def test_the_page_has_every_row_and_figure(monkeypatch):
             assert '| {:g} |'.format(evaluation['miou_percent']) in line
 
 
+def _scales(text):
+    """Returns the scales that '0.5:0.25:1.75' or '1.0' means."""
+    begin, step, end = map(float, text.split(':') if ':' in text else (text, '1', text))
+    return [begin + step * number for number in range(int(round((end - begin) / step)) + 1)]
+
+
+def test_the_rows_are_the_published_ones(monkeypatch):
+    monkeypatch.undo()
+    with open(shared_data.path('facts/model_zoo.json')) as stream:
+        published = json.load(stream)['rows']
+    rows = model_zoo.load_rows()
+    assert [row['name'] for row in rows] == [fact['name'] for fact in published]
+    # Told in the note of that file: what was published as multiply-adds of these two.
+    noted = {'mobilenetv3_large_cityscapes_trainfine': 15.95,
+             'mobilenetv3_small_cityscapes_trainfine': 4.63}
+    for row, fact in zip(rows, published):
+        assert (row['archive'], row['dataset'], row['file_size_mb'], row['frozen_graph']) == (
+            fact['archive'], fact['dataset'], fact['file_size_MB'], fact['has_frozen_graph'])
+        assert row['flags']['model_variant'] == fact['model_variant']
+        assert row['flags'].get('decoder_output_stride', [None]) == [fact['decoder_output_stride']]
+        if isinstance(fact['input_size'], list):
+            assert row['input_size'] == fact['input_size']
+        assert len(row['evaluations']) == len(fact['evaluations'])
+        for evaluation, told in zip(row['evaluations'], fact['evaluations']):
+            assert evaluation['scales'] == _scales(told['scales'])
+            told.setdefault('multiply_adds_billion', noted.get(row['name']))
+            for key in ('output_stride', 'flip', 'split', 'miou_percent',
+                        'pixel_accuracy_percent', 'multiply_adds_billion'):
+                assert evaluation.get(key) == told.get(key), (row['name'], key)
+            rates = {16: [6, 12, 18], 8: [12, 24, 36]}.get(evaluation['output_stride'])
+            assert evaluation.get('atrous_rates') == (
+                rates if fact['aspp'] and fact['aspp'][0].isdigit() else None)
+
+
 @pytest.mark.parametrize('row', model_zoo.load_rows(), ids=lambda row: row['name'])
 def test_the_flags_of_a_row_build_its_network(row):
     classes = row['dataset'] and descriptions.load(row['dataset']).num_classes
@@ -106,6 +143,9 @@ def test_the_flags_of_a_row_build_its_network(row):
                 assert list(options.eval_scales) == evaluation['scales']
                 assert options.add_flipped_images == evaluation['flip']
                 assert options.resize_range.max_size == row.get('longest_side')
+                # The pictures of Cityscapes have 1024 x 2048 pixels.
+                assert row['dataset'] != 'cityscapes' or cli.size_from_flag(
+                    flags.FLAGS.eval_crop_size) == [1025, 2049]
                 assert inference_flags.model_options(
                     classes, row['input_size']) == model_zoo.model_options(
                         row, evaluation, classes)._replace(
@@ -137,7 +177,8 @@ def test_download_once_then_without_network(models, mirror, work, capsys):
     mirror.cuts = [2000]
     mirror.with_checksum = True
     assert run(models, download=_ROW, mirror=mirror.address + '/zoo/') == 0
-    assert 'model.ckpt-10' in capsys.readouterr().out
+    text = capsys.readouterr().out
+    assert '--tf_initial_checkpoint={}'.format(models / _ROW / 'tiny' / 'model.ckpt-10') in text
     assert os.listdir(str(models)) == [_ROW]
     asked = len(mirror.ranges)
     assert asked == 2
@@ -190,6 +231,24 @@ def test_archives_that_are_not_used(models, mirror, work, tmp_path, capsys):
           'empty.zip', 'holds no checkpoint')
     fails(capsys, run(models, evaluate=_ROW, archive=tmp_path / 'absent',
                       dataset_dir=work / 'data'), 'absent', 'no such folder or checkpoint')
+    # None of them is in the way of the next one; a wrong name is not taken for a place to put it.
+    fails(capsys, run(models, download=_ROW, archive=empty), '--archive=', 'empty.zip',
+          'holds neither a checkpoint')
+    asked = len(mirror.ranges)
+    fails(capsys, run(models, download=_ROW, archive=tmp_path / 'absent.tar.gz',
+                      mirror=mirror.address + '/zoo'), 'absent.tar.gz: there is no such file')
+    fails(capsys, run(models, download=_ROW, archive=work / 'model'), 'a folder')
+    assert len(mirror.ranges) == asked
+    assert os.listdir(str(models)) == []
+    (models / 'tiny_2018.tar.gz').write_bytes(half.read_bytes())
+    fails(capsys, run(models, download=_ROW), 'only half downloaded', 'delete it')
+    assert run(models, download=_ROW, archive=work / 'tiny_2018.tar.gz') == 0
+
+
+def test_standard_output_is_json_alone(models, mirror, capsys):
+    assert run(models, '--json', download=_ROW, mirror=mirror.address + '/zoo') == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told['row'] == _ROW and told['checkpoint'].endswith('tiny/model.ckpt-10')
 
 
 @pytest.mark.parametrize('name', ['tiny_2018.tar.gz', 'model'])
@@ -213,12 +272,19 @@ def test_an_archive_at_hand_is_evaluated_beside_its_figures(models, work, tmp_pa
         assert other['mean_iou'] == metrics['mean_iou']
 
 
+def test_weights_of_another_row_are_named_as_that(models, work, tiny_row, capsys):
+    tiny_row['flags']['depth_multiplier'] = 0.35
+    fails(capsys, run(models, evaluate=_ROW, archive=work / 'model', dataset_dir=work / 'data'),
+          'not the weights of tiny_row', 'has shape')
+
+
 def test_all_settings_of_a_downloaded_row(models, mirror, work, capsys):
     assert run(models, evaluate=_ROW, mirror=mirror.address + '/zoo', setting=0,
                dataset_dir=work / 'data') == 0
     text = capsys.readouterr().out
     first, second = text.split(_ROW + ' at output stride 16, ')[1:]
-    assert first.startswith('scales 1, val') and second.startswith('scales 0.5,1 flip, val')
+    assert first.startswith('scales 1, val (') and ' images)' in first.splitlines()[0]
+    assert second.startswith('scales 0.5,1 flip, val')
     assert 'mIoU %             ' in first and '50.00' in first
     assert 'More than 0.1 points off' in first
     assert 'Published for test, measured on val' in second

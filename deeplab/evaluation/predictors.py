@@ -21,9 +21,23 @@ LABELS_TENSOR = frozen_graphs.OUTPUT_NAME + ':0'
 PROBABILITIES_TENSOR = frozen_graphs.PROBABILITIES_NAME + ':0'
 _RAW_LABELS_TENSOR = frozen_graphs.RAW_OUTPUT_NAME + ':0'
 _SERVE = 'serve'
+_SAVED_MODEL_FILES = ('saved_model.pb', 'saved_model.pbtxt')
 
 # Without a crop, larger pictures are predicted in tiles of this size: it bounds the memory.
 _DEFAULT_TILE_SIZE = (1025, 1025)
+
+
+def saved_model_folder(path: str):
+    """Returns the folder of a SavedModel: `path`, or its highest numbered version; None for none.
+
+    Exports number their versions, as TensorFlow Serving expects them: model/1, model/2.
+    """
+    names = os.listdir(path) if os.path.isdir(path) else []
+    versions = sorted((name for name in names if name.isdigit()), key=int, reverse=True)
+    for folder in [path] + [os.path.join(path, version) for version in versions]:
+        if any(os.path.exists(os.path.join(folder, name)) for name in _SAVED_MODEL_FILES):
+            return folder
+    return None
 
 
 class CheckpointPredictor:
@@ -161,14 +175,20 @@ class GraphPredictor:
     def from_saved_model(cls, folder, options):
         """Loads a SavedModel by its serving signature.
 
+        Args:
+          folder: of the SavedModel, or of its numbered versions.
+          options: `inference.InferenceOptions`.
+
         Raises:
           UserError: the folder holds no SavedModel, or one without a signature of a picture and
             its labels.
         """
-        if not any(os.path.exists(os.path.join(folder, name))
-                   for name in ('saved_model.pb', 'saved_model.pbtxt')):
-            raise errors.UserError('--saved_model={}: the folder holds no saved_model.pb.'.format(
-                folder))
+        found = saved_model_folder(folder)
+        if found is None:
+            raise errors.UserError('--saved_model={}: {}.'.format(
+                folder, 'the folder holds no saved_model.pb' if os.path.isdir(folder)
+                else 'there is no such folder'))
+        folder = found
         graph = tf.Graph()
         session = tf.Session(options.master, graph, inference.session_config())
         try:

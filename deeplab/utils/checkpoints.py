@@ -80,6 +80,14 @@ def read(prefix: str):
             prefix, str(error).splitlines()[0]))
 
 
+class DoesNotFit(errors.UserError):
+    """Raised for a checkpoint of another network; `found` is the message without advice."""
+
+    def __init__(self, found: str, advice: str):
+        super(DoesNotFit, self).__init__('{} {}'.format(found, advice))
+        self.found = found
+
+
 def _some(names):
     more = len(names) - _MOST_NAMED
     return ', '.join(names[:_MOST_NAMED]) + (' and {} more'.format(more) if more > 0 else '')
@@ -103,7 +111,8 @@ def check_checkpoint(prefix: str, variables, class_flag: str = '--dataset'):
         class_flag: the flag that decides the number of classes, for the message.
 
     Raises:
-        UserError: variables are missing (names them), or have another shape (both shapes).
+        DoesNotFit: variables are missing (names them), or have another shape (both shapes).
+        UserError: the checkpoint cannot be read.
     """
     if not isinstance(variables, dict):
         variables = {variable.op.name: variable for variable in variables}
@@ -114,16 +123,17 @@ def check_checkpoint(prefix: str, variables, class_flag: str = '--dataset'):
     different.sort(key=lambda name: not name.startswith('logits/'))
     if different:
         name = different[0]
-        raise errors.UserError(
-            'checkpoint {}: variable {} has shape {} there and {} in this network. {}'.format(
-                prefix, name, saved[name], variables[name].shape.as_list(),
-                _advice(name, saved[name], class_flag)))
+        raise DoesNotFit(
+            'checkpoint {}: variable {} has shape {} there and {} in this network.'.format(
+                prefix, name, saved[name], variables[name].shape.as_list()),
+            _advice(name, saved[name], class_flag))
     missing = [name for name in sorted(variables) if name not in saved]
     if missing:
-        raise errors.UserError(
-            'checkpoint {} lacks {} of the {} variables of this network: {}. Give the flags '
-            '(--model_variant, --atrous_rates, --decoder_output_stride, ...) it was trained '
-            'with.'.format(prefix, len(missing), len(variables), _some(missing)))
+        raise DoesNotFit(
+            'checkpoint {} lacks {} of the {} variables of this network: {}.'.format(
+                prefix, len(missing), len(variables), _some(missing)),
+            'Give the flags (--model_variant, --atrous_rates, --decoder_output_stride, ...) it was '
+            'trained with.')
 
 
 def restore(session, prefix: str, variables, class_flag: str = '--dataset', saver=None):

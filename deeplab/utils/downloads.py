@@ -138,6 +138,9 @@ class _Download:
         match = re.match(r'bytes (\d+)-', response.headers.get('Content-Range') or '')
         if response.code == 206 and match and int(match.group(1)) == self.size:
             return self.size
+        if self.size:
+            logging.warning('%s: from the beginning: the file on the server is a new one, or the '
+                            'server does not serve parts.', self._url)
         os.truncate(self._part, 0)
         if response.code != 200:
             raise _Stopped('the server sent another part than was asked for')
@@ -219,6 +222,10 @@ def fetch(url: str, path: str, sha256=None, sleep=time.sleep) -> str:
                 found = _verified(download, url, path, sha256)
                 download.finish()
                 return found
+            except KeyboardInterrupt:
+                logging.warning('%s: stopped after %s. The same command goes on from there.', url,
+                                download.told())
+                raise
             finally:
                 download.remove_if_empty()
     except OSError as error:

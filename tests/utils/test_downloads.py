@@ -69,6 +69,22 @@ def test_a_later_call_goes_on(served, tmp_path):
     assert os.listdir(str(tmp_path)) == ['model.tar.gz']
 
 
+def test_ctrl_c_says_how_to_go_on(served, tmp_path, monkeypatch):
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    told = []
+    served.cuts = [200000]
+    monkeypatch.setattr(downloads.logging, 'warning', lambda form, *values: told.append(
+        form % values))
+    with pytest.raises(KeyboardInterrupt):
+        fetch(served, tmp_path, interrupt)
+    assert 'of 700,000 bytes. The same command goes on from there' in told[-1]
+    assert os.listdir(str(tmp_path)) != ['model.tar.gz']
+    fetch(served, tmp_path)
+    assert (tmp_path / 'model.tar.gz').read_bytes() == _CONTENT
+
+
 @pytest.mark.parametrize('change', ['tag', 'no ranges'])
 def test_it_begins_anew_where_it_cannot_go_on(served, tmp_path, change):
     served.cuts = [200000, 0, 0, 0]
