@@ -9,6 +9,8 @@ r"""Exports a checkpoint: frozen graph, SavedModel, TFLite, ONNX; each loaded ag
 The network's flags are taken from the training's saved configuration where the checkpoint's folder
 has one; otherwise give them as for training.
 """
+import os
+
 from absl import flags
 
 from deeplab import cli
@@ -122,7 +124,8 @@ def _check_images(recipe):
     return images
 
 
-def _options(recipe):
+def options_from_flags(recipe):
+    """Returns the checked `job.Options` that the parsed flags say."""
     formats = list(dict.fromkeys(FLAGS.export_formats or ()))
     return job.Options(
         formats=formats, optimize=FLAGS.optimize, save_inference_graph=FLAGS.save_inference_graph,
@@ -137,9 +140,10 @@ def main(_):
     with checkpoint_source.unpacked(given, 'checkpoint_path') as folder:
         checkpoint = checkpoints.find_checkpoint(folder, flag='checkpoint_path')
         recipe = recipe_from_flags(checkpoint)
-        results = job.export(checkpoint, recipe, FLAGS.export_path, _options(recipe))
+        results = job.export(checkpoint, recipe, FLAGS.export_path, options_from_flags(recipe))
     print('exported {} at output stride {}, crop {} x {}:'.format(
-        checkpoint, FLAGS.output_stride, *recipe.model_options.crop_size))
+        os.path.join(given, os.path.basename(checkpoint)) if folder != given else checkpoint,
+        FLAGS.output_stride, *recipe.model_options.crop_size))
     for result in results[1:]:
         print('  {}: {}'.format(result.format, result.path))
     print(check.table(results))

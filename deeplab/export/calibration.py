@@ -41,7 +41,8 @@ class Pictures:
             UserError: a file cannot be read.
         """
         return itertools.islice(itertools.chain(
-            (image_files.read_image(path) for path in self._paths), self._from_shards()),
+            (image_files.read_image(path, '--calibration_data: {}'.format(path))
+             for path in self._paths), self._from_shards()),
             self._limit)
 
     def _from_shards(self):

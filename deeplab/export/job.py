@@ -58,6 +58,8 @@ class Options(collections.namedtuple('Options', [name for name, _ in _FIELDS])):
     def validate(self, is_quantized=False) -> 'Options':
         """Returns itself; raises UserError, naming the flag, for values that make no sense.
 
+        Reads the first picture to calibrate with: that fails now rather than after minutes.
+
         `is_quantized`: the network was trained quantised, which makes calibration needless.
         """
         for flag, values, known in (('export_formats', self.formats, FORMATS),
@@ -69,11 +71,13 @@ class Options(collections.namedtuple('Options', [name for name, _ in _FIELDS])):
                 if value not in known:
                     raise errors.UserError('--{}={}: there is no such kind.{} Known: {}.'.format(
                         flag, value, errors.nearest(value, known), ', '.join(known)))
-        if TFLITE in self.formats and tflite_model.INT8 in self.tflite_types and (
-                self.calibration is None and not is_quantized):
-            raise errors.UserError(
-                '--tflite_types=int8 needs pictures to measure the range of every layer on: give '
-                '--calibration_data, pictures or TFRecord shards such as those trained on.')
+        if not is_quantized and TFLITE in self.formats and tflite_model.INT8 in self.tflite_types:
+            if self.calibration is None:
+                raise errors.UserError(
+                    '--tflite_types=int8 needs pictures to measure the range of every layer on: '
+                    'give --calibration_data, pictures or TFRecord shards such as those trained '
+                    'on.')
+            tflite_model.check_calibration(self.calibration)
         if ONNX in self.formats:
             onnx_model.check_packages()
         return self
@@ -94,14 +98,18 @@ class _Networks:
         self._recipe = recipe
         # Quantised networks hold ops between weights and convolutions that nothing must pass.
         self.is_optimized = optimize and not recipe.quantize
+        self._plain = {}
         self._made = {}
 
     def get(self, batch=1, for_tensorflow=True):
         """Returns the network as a GraphDef; see `network.freeze` and `network.optimize`."""
-        key = (batch, for_tensorflow and self.is_optimized)
+        if batch not in self._plain:
+            self._plain[batch] = network.freeze(self._checkpoint, self._recipe, batch)
+        if not self.is_optimized:
+            return self._plain[batch]
+        key = (batch, for_tensorflow)
         if key not in self._made:
-            plain = network.freeze(self._checkpoint, self._recipe, batch)
-            self._made[key] = network.optimize(plain, for_tensorflow) if self.is_optimized else plain
+            self._made[key] = network.optimize(self._plain[batch], for_tensorflow)
         return self._made[key]
 
 
@@ -153,6 +161,21 @@ def _remove(path):
         os.remove(path)
 
 
+def _make_folder(path, made):
+    """Makes the folder a path is in, and adds those that were missing to the list `made`."""
+    folder = missing = os.path.dirname(os.path.abspath(path))
+    while not os.path.exists(missing):
+        made.append(missing)
+        missing = os.path.dirname(missing)
+    image_files.make_folder(folder, '--export_path')
+
+
+def _remove_empty(folders):
+    for folder in sorted(folders, key=len, reverse=True):
+        if os.path.isdir(folder) and not os.listdir(folder):
+            os.rmdir(folder)
+
+
 def _rename(temporary, path):
     """Puts what was written in the place of what is there."""
     try:
@@ -194,10 +217,24 @@ def export(checkpoint: str, recipe, path: str, options=None) -> list:
     """
     recipe.validate()
     options = (options or Options()).validate(recipe.quantize)
-    image_files.make_folder(os.path.dirname(os.path.abspath(path)), '--export_path')
-    if os.path.isdir(path):
+    if os.path.isdir(path) or not os.path.basename(path):
         raise errors.UserError('--export_path={}: that is a folder; give the file to write, for '
                                'example {}.'.format(path, os.path.join(path, 'graph.pb')))
+    made = []
+    try:
+        _make_folder(path, made)
+        results = _write_and_compare(checkpoint, recipe, path, options, made)
+        if options.save_inference_graph:
+            frozen_graph.write_whole(
+                os.path.join(os.path.dirname(os.path.abspath(path)), 'inference_graph.pbtxt'),
+                frozen_graph.inference_graph_text(recipe).encode('utf-8'))
+    finally:
+        _remove_empty(made)
+    return results
+
+
+def _write_and_compare(checkpoint, recipe, path, options, made):
+    """Does what `export` is for, but for the inference graph; `made`: see `_make_folder`."""
     images = list(options.images) or [check.noise_picture(recipe.model_options.crop_size)]
     original = runners.of_graph(frozen_graph.open_checkpoint(checkpoint, recipe))
     written = []
@@ -208,7 +245,7 @@ def export(checkpoint: str, recipe, path: str, options=None) -> list:
         networks = _Networks(checkpoint, recipe, options.optimize)
         for product in _products(networks, recipe, path, options):
             temporary = '{}.tmp-{}'.format(product.path, os.getpid())
-            image_files.make_folder(os.path.dirname(os.path.abspath(temporary)), '--export_path')
+            _make_folder(temporary, made)
             written.append((temporary, product.path))
             logging.info('Writing %s.', product.path)
             product.write(temporary)
@@ -226,10 +263,6 @@ def export(checkpoint: str, recipe, path: str, options=None) -> list:
         original.close()
         for temporary, _ in written:
             _remove(temporary)
-    if options.save_inference_graph:
-        frozen_graph.write_whole(
-            os.path.join(os.path.dirname(os.path.abspath(path)), 'inference_graph.pbtxt'),
-            frozen_graph.inference_graph_text(recipe).encode('utf-8'))
     return results
 
 

@@ -27,7 +27,8 @@ def _quiet():
     """Keeps the converter's progress and the deprecations it triggers to itself."""
     logger = logging.getLogger('tf2onnx')
     level = logger.level
-    logger.setLevel(logging.ERROR)
+    # Operators it does not know it would also log; `_check_operators` names them.
+    logger.setLevel(logging.CRITICAL)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter('ignore')
@@ -50,7 +51,6 @@ def convert(graph_def, recipe) -> bytes:
     Raises:
         UserError: a package is missing, or ONNX lacks an operator of the network (named).
     """
-    optional_packages.load('onnx')
     converter = optional_packages.load('tf2onnx')
     inference = frozen_graph.from_network(graph_def, recipe, _OUTPUTS)
     with _quiet():
@@ -68,8 +68,19 @@ def convert(graph_def, recipe) -> bytes:
 
 def _check_operators(model):
     """Raises where the converter left TensorFlow's own operators in."""
-    foreign = sorted({node.op_type for node in model.graph.node
-                      if node.domain not in ('', 'ai.onnx')})
+    defined = optional_packages.load('onnx').defs
+    foreign = sorted({node.op_type for node in _nodes(model.graph)
+                      if not defined.has(node.op_type, node.domain)})
     if foreign:
         raise errors.UserError('ONNX (opset {}) lacks operators of this network: {}. Leave onnx '
                                'out of --export_formats.'.format(OPSET, ', '.join(foreign)))
+
+
+def _nodes(graph):
+    """Yields the nodes of a graph and of the graphs inside of them (loops, branches)."""
+    for node in graph.node:
+        yield node
+        for attribute in node.attribute:
+            for inner in [attribute.g] + list(attribute.graphs):
+                for each in _nodes(inner):
+                    yield each

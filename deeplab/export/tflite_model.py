@@ -6,6 +6,7 @@ TFLite models have a fixed input size, so theirs is the canvas: `[1, crop height
 """
 import contextlib
 import os
+import re
 import sys
 import tempfile
 
@@ -14,6 +15,7 @@ import tensorflow.compat.v1 as tf
 
 from deeplab import compat
 from deeplab import errors
+from deeplab.export import narrow_pools
 from deeplab.export import network
 from deeplab.export import pictures
 from deeplab.export import rebuild
@@ -21,6 +23,10 @@ from deeplab.export import simplify
 from deeplab.utils import frozen_graphs
 
 FLOAT32, FLOAT16, INT8 = TYPES = ('float32', 'float16', 'int8')
+# What the converters say before the names of operators that TFLite has not: that of TensorFlow
+# 1.15, then those of 2.x.
+_LACKING = re.compile(r'(?:need custom implementations|Custom ops|TF Select ops|Flex ops): '
+                      r'([\w.]+(?:, [\w.]+)*)')
 
 
 def _canvases(calibration, recipe):
@@ -33,13 +39,11 @@ def _canvases(calibration, recipe):
                 yield session.run(canvas, {image: picture[np.newaxis]})
 
 
-def _calibration_canvases(calibration, recipe):
-    """Returns the canvases as a list, not empty."""
-    found = list(_canvases(calibration, recipe)) if calibration is not None else []
-    if not found:
+def check_calibration(calibration):
+    """Raises UserError where a function that `convert` is to calibrate with gives no picture."""
+    if calibration is None or next(iter(calibration()), None) is None:
         raise errors.UserError('--calibration_data: it holds no picture; int8 needs some to '
                                'measure the range of every layer on.')
-    return found
 
 
 @contextlib.contextmanager
@@ -86,6 +90,8 @@ def convert(graph_def, recipe, kind=FLOAT32, calibration=None) -> bytes:
             _set_int8(converter, recipe, calibration)
 
     outputs = [network.LABELS + ':0', network.PROBABILITIES + ':0']
+    if kind == INT8:
+        graph_def = narrow_pools.narrow_pools(graph_def, [network.LABELS, network.PROBABILITIES])
     if kind == INT8 and recipe.quantize:
         graph = rebuild.import_graph(graph_def)
         name, stats = after_scaling(graph, network.CANVAS + ':0')
@@ -132,6 +138,9 @@ def cut(graph_def, input_name, output_names):
 
     What feeds the tensor does not come along. Of an optimised graph, which minds how much of the
     canvas a picture covers, the part takes pictures that cover all of it.
+
+    Raises:
+        UserError: no output depends on the tensor.
     """
     graph = rebuild.import_graph(graph_def)
     shape = graph.get_tensor_by_name(input_name).shape
@@ -143,7 +152,10 @@ def cut(graph_def, input_name, output_names):
             inputs[network.COVERED_SIZE + ':0'] = tf.constant(shape.as_list()[1:3], tf.int32)
         results = tf.import_graph_def(graph_def, inputs, output_names, name='part')
         part = tf.graph_util.extract_sub_graph(
-            graph.as_graph_def(), [result.op.name for result in results] + [feed.op.name])
+            graph.as_graph_def(), [result.op.name for result in results])
+    if not any(node.name == feed.op.name for node in part.node):
+        raise errors.UserError('{} does not depend on {}: name an input that comes before the '
+                               'output.'.format(', '.join(output_names), input_name))
     if minds_size:
         part = simplify.simplify(part, [result.op.name for result in results])
     return part, feed.name, [result.name for result in results]
@@ -177,7 +189,8 @@ def convert_graph(graph_def, input_name, output_names, trained_stats=None, prepa
 
 
 def _set_int8(converter, recipe, calibration):
-    canvases = _calibration_canvases(calibration, recipe)
+    check_calibration(calibration)
+    canvases = list(_canvases(calibration, recipe))
     converter.optimizations = [tf.lite.Optimize.DEFAULT]
     converter.representative_dataset = lambda: ([canvas] for canvas in canvases)
     converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
@@ -201,15 +214,24 @@ def _run(converter):
         with _converter_found(), _stderr_kept():
             return converter.convert()
     except Exception as error:  # Its classes differ between the versions, as do its messages.
-        raise errors.UserError('TFLite cannot hold this network ({}): {}'.format(
-            compat.describe_runtime(), _reason(str(error))))
+        raise errors.UserError(_explanation(str(error)))
+
+
+def _explanation(text):
+    """Returns what the user is told of a converter's message."""
+    lacking = sorted({name.strip('.') for names in _LACKING.findall(text)
+                      for name in names.split(', ')})
+    if lacking:
+        return 'TFLite ({}) lacks operators of this network: {}.'.format(
+            compat.describe_runtime(), ', '.join(lacking))
+    return 'TFLite cannot hold this network ({}): {}'.format(
+        compat.describe_runtime(), _reason(text))
 
 
 def _reason(text):
     """Returns the lines of a converter's message that say what is wrong."""
     lines = [line.strip() for line in text.splitlines()]
     telling = [line for line in lines if 'not supported' in line or 'nsupported' in line
-               or 'custom op' in line.lower() or 'is neither' in line or 'lacking' in line
-               or (': F ' in line or 'Check failed' in line)
-               or 'list of operators' in line.lower()]
+               or 'is neither' in line or 'lacking' in line
+               or (': F ' in line or 'Check failed' in line)]
     return ' '.join((telling or lines)[:4])[:600]

@@ -93,8 +93,8 @@ def _some(names):
     return ', '.join(names[:_MOST_NAMED]) + (' and {} more'.format(more) if more > 0 else '')
 
 
-def _advice(name, shape, class_flag):
-    if not name.startswith('logits/'):
+def _advice(name, shape, wanted, class_flag):
+    if not name.startswith('logits/') or shape[-1:] == wanted[-1:]:
         return 'Give the flags the checkpoint was trained with.'
     return ('The checkpoint was trained for {classes} classes: give {flag}{value}.'.format(
         classes=shape[-1], flag=class_flag,
@@ -126,7 +126,7 @@ def check_checkpoint(prefix: str, variables, class_flag: str = '--dataset'):
         raise DoesNotFit(
             'checkpoint {}: variable {} has shape {} there and {} in this network.'.format(
                 prefix, name, saved[name], variables[name].shape.as_list()),
-            _advice(name, saved[name], class_flag))
+            _advice(name, saved[name], variables[name].shape.as_list(), class_flag))
     missing = [name for name in sorted(variables) if name not in saved]
     if missing:
         raise DoesNotFit(
@@ -154,8 +154,10 @@ def restore(session, prefix: str, variables, class_flag: str = '--dataset', save
     try:
         (saver or tf.train.Saver(variables)).restore(session, prefix)
     except (tf.errors.OpError, ValueError) as error:
+        # Where it says more than one thing, the first line is a heading.
+        lines = [line.strip() for line in str(error).splitlines() if line.strip()]
         raise errors.UserError('checkpoint {} cannot be restored: {}'.format(
-            prefix, str(error).splitlines()[0]))
+            prefix, next((line for line in lines if not line.endswith(':')), lines[0])))
 
 
 def step_of(prefix: str) -> int:

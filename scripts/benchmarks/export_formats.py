@@ -17,6 +17,7 @@ import tabulate
 import tensorflow.compat.v1 as tf
 
 from deeplab import cli
+from deeplab import compat
 from deeplab import export_model
 from deeplab.evaluation import checkpoint_source
 from deeplab.export import check
@@ -26,6 +27,8 @@ from deeplab.utils import checkpoints
 from deeplab.utils import image_files
 
 FLAGS = flags.FLAGS
+# Seconds: threads of onnxruntime wait for more work for a moment, and would take from the next.
+_PAUSE = 0.05
 
 
 def define_flags():
@@ -45,23 +48,21 @@ def _limited(threads):
     def session(target='', graph=None, config=None):
         config = config or tf.ConfigProto()
         config.intra_op_parallelism_threads = threads
-        config.inter_op_parallelism_threads = 1
+        config.inter_op_parallelism_threads = threads
         return plain(target, graph, config)
 
     tf.Session = session
 
 
-def _open(folder, recipe, formats):
-    """Yields (title, runner) of what was exported."""
-    yield 'frozen, plain', runners.of_frozen_graph(os.path.join(folder, 'plain.pb'))
-    if job.FROZEN in formats:
-        yield 'frozen, optimised', runners.of_frozen_graph(os.path.join(folder, 'graph.pb'))
-    if job.SAVED_MODEL in formats:
-        yield 'SavedModel', runners.of_saved_model(os.path.join(folder, 'graph_saved_model', '1'))
-    if job.TFLITE in formats:
-        yield 'TFLite float32', runners.TfliteRunner(os.path.join(folder, 'graph.tflite'), recipe)
-    if job.ONNX in formats:
-        yield 'onnxruntime', runners.OnnxRunner(os.path.join(folder, 'graph.onnx'), FLAGS.threads)
+def _open(result, recipe):
+    """Returns the runner of what was exported, as a `check.Result` tells of it."""
+    if result.format.startswith('frozen'):
+        return runners.of_frozen_graph(result.path)
+    if result.format == 'SavedModel':
+        return runners.of_saved_model(result.path)
+    if result.format == 'ONNX':
+        return runners.OnnxRunner(result.path, FLAGS.threads)
+    return runners.TfliteRunner(result.path, recipe)
 
 
 def main(_):
@@ -72,22 +73,24 @@ def main(_):
         recipe = export_model.recipe_from_flags(prefix)
         image = (image_files.read_image(FLAGS.image) if FLAGS.image else
                  check.noise_picture(recipe.model_options.crop_size))
-        formats = list(FLAGS.export_formats)
-        job.export(prefix, recipe, os.path.join(folder, 'plain.pb'),
-                   job.Options(optimize=False, repeats=1))
-        job.export(prefix, recipe, os.path.join(folder, 'graph.pb'),
-                   job.Options(formats=formats, repeats=1))
-        opened = list(_open(folder, recipe, formats))
+        plain = job.export(prefix, recipe, os.path.join(folder, 'plain.pb'),
+                           job.Options(optimize=False, repeats=1))[1]
+        results = [plain._replace(format='frozen graph, --optimize=false')] + job.export(
+            prefix, recipe, os.path.join(folder, 'graph.pb'),
+            export_model.options_from_flags(recipe)._replace(images=(), repeats=1))[1:]
+        opened = [(result.format, _open(result, recipe)) for result in results]
         seconds = {title: [] for title, _ in opened}
         for number in range(FLAGS.rounds + 1):
             for title, runner in opened:
+                time.sleep(_PAUSE)
                 begin = time.perf_counter()
                 runner.labels(image)
                 if number:  # The first run also prepares.
                     seconds[title].append(time.perf_counter() - begin)
         first = np.median(seconds[opened[0][0]])
-        print('{} x {}, output stride {}, {} threads, {} rounds'.format(
-            image.shape[0], image.shape[1], FLAGS.output_stride, FLAGS.threads, FLAGS.rounds))
+        print('{}, {} x {}, output stride {}, {} threads, {} rounds'.format(
+            compat.describe_runtime(), image.shape[0], image.shape[1], FLAGS.output_stride,
+            FLAGS.threads, FLAGS.rounds))
         print(tabulate.tabulate(
             [[title, '{:.1f} ms'.format(1e3 * np.median(seconds[title])),
               '{:.1f} ms'.format(1e3 * min(seconds[title])),

@@ -1,57 +1,70 @@
 """Each format is written, loaded again and compared with the checkpoint; failing leaves nothing."""
-import importlib.util
 import os
 
 import numpy as np
 import pytest
+import tensorflow.compat.v1 as tf
 
 from deeplab import errors
 from deeplab.export import calibration
 from deeplab.export import job
 from deeplab.export import network
+from deeplab.export import onnx_model
 from deeplab.export import optional_packages
+from deeplab.export import runners
+from deeplab.export import tflite_model
 from tests.export import conftest
 
-_HAS_ONNX = all(importlib.util.find_spec(name) for name in ('onnx', 'onnxruntime', 'tf2onnx'))
-
-
-def _pictures():
-    return [conftest.picture(50, 60, 1), conftest.picture(65, 40, 2)]
+_needs_onnx = pytest.mark.skipif(
+    not conftest.HAS_ONNX, reason='the packages of the extra `export` are not installed')
 
 
 def _export(prefix, folder, **options):
     return job.export(prefix, network.Recipe(conftest.options()), str(folder / 'out' / 'graph.pb'),
-                      job.Options(images=_pictures(), repeats=1, **options))
+                      job.Options(images=[conftest.picture(50, 60)], repeats=1, **options))
 
 
-def test_frozen_graph_and_saved_model_agree(prefix, tmp_path):
-    results = _export(prefix, tmp_path, formats=('frozen', 'saved_model'))
-    assert [result.different for result in results] == [0, 0, 0]
-    assert all(result.pixels == 50 * 60 + 65 * 40 for result in results)
-    assert max(result.logit_difference for result in results) < 1e-3
-    assert sorted(os.listdir(str(tmp_path / 'out'))) == ['graph.pb', 'graph_saved_model']
-    assert os.listdir(str(tmp_path / 'out' / 'graph_saved_model')) == ['1']
+def test_every_format_agrees(exported):
+    pixels = sum(height * width for height, width in exported.sizes)
+    assert all(result.pixels == pixels for result in exported.results.values())
+    for name in ('frozen graph', 'SavedModel', 'TFLite float32') + ('ONNX',) * conftest.HAS_ONNX:
+        assert exported.results[name].different == 0
+        assert exported.results[name].logit_difference < 1e-3
 
 
-def test_tflite_in_every_type(prefix, tmp_path):
-    results = _export(prefix, tmp_path, formats=('tflite',), calibration=_pictures,
-                      tflite_types=('float32', 'float16', 'int8'))
-    assert results[1].different == 0
-    assert results[3].logit_difference is None
-    assert results[3].different < 0.5 * results[3].pixels
-    assert results[1].bytes > 1.5 * results[2].bytes > 1.2 * results[3].bytes
-    assert sorted(os.listdir(str(tmp_path / 'out'))) == [
-        'graph_float16.tflite', 'graph_float32.tflite', 'graph_int8.tflite']
+def test_nothing_is_there_but_what_was_to_be_written(exported):
+    names = ['graph.onnx'] * conftest.HAS_ONNX + [
+        'graph.pb', 'graph_float16.tflite', 'graph_float32.tflite', 'graph_int8.tflite',
+        'graph_saved_model']
+    assert sorted(os.listdir(str(exported.folder))) == names
+    assert os.listdir(str(exported.folder / 'graph_saved_model')) == ['1']
 
 
-@pytest.mark.skipif(not _HAS_ONNX, reason='the packages of the extra `export` are not installed')
-def test_onnx_takes_any_size_up_to_the_crop(prefix, tmp_path):
-    results = _export(prefix, tmp_path, formats=('onnx',))
-    assert results[1].different == 0
-    from deeplab.export import runners
-    runner = runners.OnnxRunner(results[1].path)
+def test_smaller_types_make_smaller_files(exported):
+    plain, half, eighth = [exported.results['TFLite ' + kind] for kind in tflite_model.TYPES]
+    assert eighth.logit_difference is None
+    assert eighth.different < 0.5 * eighth.pixels
+    assert plain.bytes > 1.5 * half.bytes > 1.2 * eighth.bytes
+
+
+@_needs_onnx
+def test_onnx_takes_any_size_up_to_the_crop(exported):
+    runner = runners.OnnxRunner(exported.results['ONNX'].path)
+    assert runner.run(conftest.picture(7, 65))[0].shape == (7, 65)
     with pytest.raises(Exception, match='larger_than_65_x_65'):
         runner.run(conftest.picture(66, 20))
+
+
+@pytest.mark.parametrize('convert', [
+    tflite_model.convert, pytest.param(onnx_model.convert, marks=_needs_onnx)])
+def test_an_operator_that_a_format_lacks_is_named(convert):
+    with tf.Graph().as_default() as graph:
+        canvas = tf.placeholder(tf.float32, [1] + conftest.CROP + [3], name=network.CANVAS)
+        strange = tf.math.betainc(canvas / 255 + 1, canvas / 256 + 1, canvas / 512)
+        tf.identity(tf.argmax(strange, 3), name=network.LABELS)
+        tf.nn.softmax(strange, name=network.PROBABILITIES)
+    with pytest.raises(errors.UserError, match=r'lacks operators of this network: Betainc\.'):
+        convert(graph.as_graph_def(), network.Recipe(conftest.options()))
 
 
 def test_a_missing_package_is_named(monkeypatch):
@@ -74,7 +87,7 @@ def test_an_empty_calibration_set_leaves_nothing(prefix, tmp_path):
     with pytest.raises(errors.UserError, match='--calibration_data: it holds no picture'):
         _export(prefix, tmp_path, formats=('frozen', 'tflite'), tflite_types=('int8',),
                 calibration=lambda: [])
-    assert os.listdir(str(tmp_path / 'out')) == []
+    assert os.listdir(str(tmp_path)) == []
 
 
 def test_what_differs_from_the_checkpoint_is_not_written(prefix, tmp_path, monkeypatch):
@@ -90,8 +103,8 @@ def test_what_differs_from_the_checkpoint_is_not_written(prefix, tmp_path, monke
 
     monkeypatch.setattr(network, 'optimize', broken)
     with pytest.raises(errors.UserError, match='labels differ.*Nothing was written'):
-        _export(prefix, tmp_path)
-    assert os.listdir(str(tmp_path / 'out')) == []
+        _export(prefix, tmp_path, formats=('saved_model',))
+    assert os.listdir(str(tmp_path)) == []
 
 
 def test_a_path_that_is_a_folder_is_refused(prefix, tmp_path):

@@ -20,18 +20,17 @@ _NETWORKS = {
 }
 
 
-def _frozen(name, folder):
+def _frozen(name):
     options = conftest.options(crop_size=list(_CROP), **_NETWORKS[name])
-    prefix = conftest.write_checkpoint(folder, options)
-    plain = fold_batch_norm.fold_batch_norm(simplify.simplify(
-        network.freeze(prefix, network.Recipe(options)), _OUTPUTS), _OUTPUTS)
+    plain = fold_batch_norm.fold_batch_norm(
+        simplify.simplify(conftest.freeze(options), _OUTPUTS), _OUTPUTS)
     less = less_padding.on_less_padding(plain, network.CANVAS, network.COVERED, _OUTPUTS)
     return options, plain, less
 
 
 @pytest.mark.parametrize('name', sorted(_NETWORKS))
-def test_not_one_value_differs(name, tmp_path):
-    options, plain, less = _frozen(name, tmp_path)
+def test_not_one_value_differs(name, small_xception):
+    options, plain, less = _frozen(name)
     fetches = [name + ':0' for name in _OUTPUTS]
     first = next(op.outputs[0].name for op in rebuild.import_graph(plain).get_operations()
                  if op.type == 'Conv2D')

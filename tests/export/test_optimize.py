@@ -39,9 +39,9 @@ def _count(graph_def):
 
 
 @pytest.mark.parametrize('name', sorted(_NETWORKS))
-def test_the_optimised_network_says_the_same(name, tmp_path):
+def test_the_optimised_network_says_the_same(name, small_xception):
     options = conftest.options(**_NETWORKS[name])
-    plain = network.freeze(conftest.write_checkpoint(tmp_path, options), network.Recipe(options))
+    plain = conftest.freeze(options)
     fast = network.optimize(plain)
     covered = [options.crop_size[0] - 5, options.crop_size[1] // 3]
     canvas = conftest.canvas(options, covered)
@@ -55,9 +55,9 @@ def test_the_optimised_network_says_the_same(name, tmp_path):
         assert ops['Identity'] <= 2
 
 
-def test_dilated_stretches_are_regrouped_once(prefix):
+def test_dilated_stretches_are_regrouped_once():
     # Maps of 65 x 65: small ones would be padded too much to be worth it.
-    plain = network.freeze(prefix, network.Recipe(conftest.options(crop_size=[513, 513])))
+    plain = conftest.freeze(conftest.options(crop_size=[513, 513]))
     before = _count(network.optimize(plain, for_tensorflow=False))
     after = _count(network.optimize(plain))
     if compat.IS_TF1:

@@ -26,9 +26,9 @@ def _save(folder, steps=(5,), classes=3):
     return prefixes
 
 
-def _variables(classes=3, width=3, extra=False):
+def _variables(classes=3, width=3, extra=False, depth=2):
     with tf.variable_scope('logits/semantic'):
-        logits = tf.get_variable('weights', [1, 1, 2, classes])
+        logits = tf.get_variable('weights', [1, 1, depth, classes])
     found = [logits, tf.get_variable('backbone/weights', [width])]
     return found + ([tf.get_variable('decoder/weights', [1])] if extra else [])
 
@@ -75,6 +75,12 @@ def test_another_number_of_classes_names_variable_both_shapes_and_flag(tmp_path)
         checkpoints.check_checkpoint(prefix, _variables(classes=11), class_flag='--num_classes')
     for part in ('logits/semantic/weights', '[1, 1, 2, 21]', '[1, 1, 2, 11]', '--num_classes=21'):
         assert part in str(caught.value)
+
+
+def test_logits_of_another_depth_are_not_taken_for_other_classes(tmp_path):
+    prefix, = _save(tmp_path)
+    with pytest.raises(errors.UserError, match='Give the flags the checkpoint was trained with'):
+        checkpoints.check_checkpoint(prefix, _variables(depth=4))
 
 
 def test_another_width_and_missing_variables_are_named(tmp_path):
