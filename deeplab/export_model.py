@@ -125,14 +125,14 @@ def _check_images(recipe):
 
 
 def options_from_flags(recipe):
-    """Returns the checked `job.Options` that the parsed flags say."""
+    """Returns the `job.Options` that the parsed flags say."""
     formats = list(dict.fromkeys(FLAGS.export_formats or ()))
     return job.Options(
         formats=formats, optimize=FLAGS.optimize, save_inference_graph=FLAGS.save_inference_graph,
         saved_model_version=FLAGS.saved_model_version,
         tflite_types=list(dict.fromkeys(FLAGS.tflite_types or ())),
         calibration=_calibration(),
-        images=_check_images(recipe)).validate(recipe.quantize)
+        images=_check_images(recipe))
 
 
 def main(_):

@@ -183,12 +183,11 @@ class GraphPredictor:
           UserError: the folder holds no SavedModel, or one without a signature of a picture and
             its labels.
         """
-        found = saved_model_folder(folder)
-        if found is None:
+        given, folder = folder, saved_model_folder(folder)
+        if folder is None:
             raise errors.UserError('--saved_model={}: {}.'.format(
-                folder, 'the folder holds no saved_model.pb' if os.path.isdir(folder)
+                given, 'the folder holds no saved_model.pb' if os.path.isdir(given)
                 else 'there is no such folder'))
-        folder = found
         graph = tf.Graph()
         session = tf.Session(options.master, graph, inference.session_config())
         try:

@@ -96,13 +96,13 @@ class _Stretch:
         self._outputs = outputs
         placeholder = graph.get_tensor_by_name(canvas + ':0')
         self._known = {placeholder.name: _Local(1, 0, 0)}
-        self._ops = [placeholder.op]
+        ops = []
         for op in graph.get_operations():
             local = _local(op, self._known) if op.name not in outputs else None
             if local is not None and local.reach <= _FARTHEST:
                 self._known[op.outputs[0].name] = local
-                self._ops.append(op)
-        self._drop_wide_ends()
+                ops.append(op)
+        self._drop_wide_ends(ops)
         self.ends = {name: local for name, local in self._known.items() if self._is_end(name)}
 
     def _is_end(self, name):
@@ -110,9 +110,9 @@ class _Stretch:
         return any(taker.name in self._outputs or taker.outputs[0].name not in self._known
                    for taker in self._takers.get(name, ()))
 
-    def _drop_wide_ends(self):
-        """Moves the ends back to where maps have fewer channels."""
-        for op in reversed(self._ops[1:]):
+    def _drop_wide_ends(self, ops):
+        """Moves the ends back to where maps have fewer channels; `ops` make the maps, in order."""
+        for op in reversed(ops):
             if op.outputs[0].name in self._known:
                 for name in self._wide_end(op):
                     del self._known[name]
@@ -215,7 +215,7 @@ def on_less_padding(graph_def, canvas, covered, outputs) -> tf.GraphDef:
             return None
         else:
             values = [small.get(before.name, now) for before, now in zip(op.inputs, inputs)]
-            result, = rebuild.like(op, [rebuild.plain(value) for value in values], op.name + '/')
+            result, = rebuild.like(op, values, op.name + '/')
         old = op.outputs[0]
         small[old.name] = result
         local = stretch.ends.get(old.name)

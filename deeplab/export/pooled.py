@@ -9,8 +9,6 @@ import tensorflow.compat.v1 as tf
 
 from deeplab.export import rebuild
 
-_SPREADS = ('ResizeBilinear', 'ResizeNearestNeighbor')
-
 
 class _Split:
     """A 1x1 convolution of branches, of which some are spread vectors."""
@@ -38,7 +36,7 @@ class _Split:
 
 
 def _is_spread(tensor):
-    return tensor.op.type in _SPREADS and tensor.op.inputs[0].shape.as_list()[1:3] == [1, 1]
+    return tensor.op.type in rebuild.RESIZES and tensor.op.inputs[0].shape.as_list()[1:3] == [1, 1]
 
 
 def _find(graph):
@@ -75,7 +73,7 @@ def pooled_as_bias(graph_def, outputs) -> tf.GraphDef:
     spread_from, branches_of = {}, {}
 
     def replace(op, inputs):
-        if op.type in _SPREADS:
+        if op.type in rebuild.RESIZES:
             spread_from[op.outputs[0].name] = inputs[0]
         if op.name in concats:
             branches_of[op.name] = inputs[:-1]

@@ -6,6 +6,9 @@ for are networks whose weights are constants, which nothing has to be waited for
 """
 import tensorflow.compat.v1 as tf
 
+# Types of the ops that resize maps.
+RESIZES = ('ResizeBilinear', 'ResizeNearestNeighbor')
+
 
 def import_graph(graph_def) -> tf.Graph:
     """Returns a new graph of a GraphDef."""

@@ -6,7 +6,6 @@ from deeplab.export import rebuild
 
 # They hand on their input as it is when nothing is trained; Dropout is made of them by then.
 _PASS_ON = ('Identity', 'StopGradient', 'PreventGradient', 'CheckNumerics', 'Snapshot')
-_RESIZES = ('ResizeBilinear', 'ResizeNearestNeighbor')
 # Results larger than this many values are left to be computed: a constant would swell the file.
 _LARGEST_CONSTANT = 1 << 16
 # Quantisation that must stay visible to a converter.
@@ -54,7 +53,7 @@ def _is_idle(op, inputs):
         there = inputs[0].shape
         return there.rank is not None and all(
             side in (None, known) for side, known in zip(wanted, there.as_list()))
-    if op.type in _RESIZES:
+    if op.type in rebuild.RESIZES:
         # Between equal sizes every weight is 0 or 1. Only height and width need to be known.
         before, after = inputs[0].shape.as_list()[1:3], result.shape.as_list()[1:3]
         return None not in before and before == after and inputs[0].dtype == result.dtype

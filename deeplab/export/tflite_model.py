@@ -41,7 +41,11 @@ def _canvases(calibration, recipe):
 
 def check_calibration(calibration):
     """Raises UserError where a function that `convert` is to calibrate with gives no picture."""
-    if calibration is None or next(iter(calibration()), None) is None:
+    _check_any(calibration is not None and next(iter(calibration()), None) is not None)
+
+
+def _check_any(is_there):
+    if not is_there:
         raise errors.UserError('--calibration_data: it holds no picture; int8 needs some to '
                                'measure the range of every layer on.')
 
@@ -189,8 +193,8 @@ def convert_graph(graph_def, input_name, output_names, trained_stats=None, prepa
 
 
 def _set_int8(converter, recipe, calibration):
-    check_calibration(calibration)
-    canvases = list(_canvases(calibration, recipe))
+    canvases = [] if calibration is None else list(_canvases(calibration, recipe))
+    _check_any(canvases)
     converter.optimizations = [tf.lite.Optimize.DEFAULT]
     converter.representative_dataset = lambda: ([canvas] for canvas in canvases)
     converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
